@@ -1,0 +1,74 @@
+"""Grey values between files, networks and the eye: the two conversions, the one resize, grids and PNG."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from cxrgan.files import write_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+Fit = Literal["crop", "pad", "stretch"]
+
+
+def to_float(images: "torch.Tensor") -> "torch.Tensor":
+    """uint8 in [0, 255] -> float32 in [-1, 1], any shape."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: "torch.Tensor") -> "torch.Tensor":
+    """float in [-1, 1] -> uint8 in [0, 255], any shape; values outside are clipped.
+
+    The inverse of `to_float`: all 256 grey values survive the round trip.
+    """
+    import torch
+
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+    """Bring a grey picture (mode L or F) to (size, size) pixels with an antialiased (Lanczos) filter.
+
+    `crop` keeps the aspect ratio and cuts the longer side about its centre, `pad` keeps it and fills with
+    black, `stretch` changes it.
+    """
+    width, height = image.size
+    if fit == "stretch":
+        return image.resize((size, size), Image.Resampling.LANCZOS)
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        return image.resize((size, size), Image.Resampling.LANCZOS, box=box)
+    scale = size / max(width, height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = Image.new(image.mode, (size, size), 0)
+    offset = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+    canvas.paste(image.resize(inner, Image.Resampling.LANCZOS), offset)
+    return canvas
+
+
+def grid(images: "NDArray[np.uint8]", columns: int | None = None, gap: int = 2) -> "NDArray[np.uint8]":
+    """Lay (N, H, W) uint8 images row by row on a white sheet, about square unless `columns` is given."""
+    num, height, width = images.shape
+    columns = columns or max(1, round(num**0.5))
+    rows = -(-num // columns)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap)
+    sheet = np.full(shape, 255, dtype=np.uint8)
+    for index, image in enumerate(images):
+        top = gap + index // columns * (height + gap)
+        left = gap + index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def save_png(path: Path, image: "NDArray[np.uint8]") -> None:
+    """Write an (H, W) grey or (H, W, 3) colour uint8 array as PNG, atomically."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())

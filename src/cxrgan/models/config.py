@@ -1,0 +1,75 @@
+"""What a network is made of, as numbers: known before torch is loaded, so that a bad size fails at once."""
+
+from dataclasses import dataclass
+
+from cxrgan.errors import UserError
+
+IMAGE_SIZES = range(32, 257, 2)  # M = (L_w + 3) * 2^k with k >= 1 reaches every even size
+
+
+@dataclass(frozen=True)
+class DCGANConfig:
+    """The DCGAN of the reports: M x M images from L_ch x L_w x L_w latents, M = (L_w + 3) * 2^k."""
+
+    image_size: int = 64
+    """M, pixels a side; even, 32 to 256."""
+    channels: int = 1
+    """Image channels: 1, or 3 equal ones as in the reports."""
+    latent_channels: int = 100
+    """L_ch, channels of the latent."""
+    latent_size: int = 1
+    """L_w, latent pixels a side; (L_w + 3) * 2^k must be the image size."""
+    ngf: int = 64
+    """Generator feature maps in the layer before the image."""
+    ndf: int = 64
+    """Discriminator feature maps in the first layer."""
+    leaky_relu_slope: float = 0.2
+    """Slope of the discriminator's LeakyReLU below zero."""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise UserError(f"channels is {self.channels}, but an image has 1 or 3")
+        for name in ("latent_channels", "latent_size", "ngf", "ndf"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        if not 0 <= self.leaky_relu_slope < 1:
+            raise UserError(f"leaky_relu_slope is {self.leaky_relu_slope}, but must lie in [0, 1)")
+        check_image_size(self.image_size)
+        if self.latent_size not in latent_sizes(self.image_size):
+            possible = ", ".join(str(size) for size in latent_sizes(self.image_size))
+            raise UserError(
+                f"a latent of {self.latent_size} x {self.latent_size} cannot grow to {self.image_size} pixels: "
+                f"image size = (latent size + 3) * 2^k; for {self.image_size} pixels the latent size can be "
+                f"{possible}, and a latent size of {self.latent_size} gives image sizes "
+                f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 256'}"
+            )
+
+    @property
+    def num_doublings(self) -> int:
+        """k: how often the generator doubles the L_w + 3 pixels of its first layer."""
+        return (self.image_size // (self.latent_size + 3)).bit_length() - 1
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(L_ch, L_w, L_w)."""
+        return (self.latent_channels, self.latent_size, self.latent_size)
+
+
+def check_image_size(size: int) -> None:
+    """Raise UserError unless a network for `size` x `size` pixels exists."""
+    if size not in IMAGE_SIZES:
+        raise UserError(f"image size is {size}, but must be an even number from 32 to 256, such as 64 or 128")
+
+
+def latent_sizes(image_size: int) -> list[int]:
+    """All L_w >= 1 with (L_w + 3) * 2^k = image_size, k >= 1."""
+    return [
+        image_size // 2**k - 3
+        for k in range(image_size.bit_length(), 0, -1)
+        if image_size % 2**k == 0 and image_size // 2**k > 3
+    ]
+
+
+def image_sizes(latent_size: int) -> list[int]:
+    """All image sizes that a latent of this width can grow to."""
+    return [size for size in IMAGE_SIZES if latent_size in latent_sizes(size)]
