@@ -38,7 +38,7 @@ class DCGANConfig:
         if self.latent_size not in latent_sizes(self.image_size):
             possible = ", ".join(str(size) for size in latent_sizes(self.image_size))
             raise UserError(
-                f"a latent of {self.latent_size} x {self.latent_size} cannot grow to {self.image_size} pixels: "
+                f"a latent of {self.latent_size} x {self.latent_size} cannot make {self.image_size} pixels: "
                 f"image size = (latent size + 3) * 2^k; for {self.image_size} pixels the latent size can be "
                 f"{possible}, and a latent size of {self.latent_size} gives image sizes "
                 f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 256'}"
