@@ -1,8 +1,13 @@
-"""The one exception that is meant for people."""
+"""The exceptions that are meant for people: the command line prints each as one line."""
 
 
 class UserError(Exception):
-    """Bad input, or a machine that cannot do what was asked; the command line prints it as one line.
+    """Bad input: the message says what is wrong, names the value, and says what to do."""
 
-    The message says what is wrong, names the value, and says what to do.
-    """
+    exit_status = 2
+
+
+class RunError(UserError):
+    """Work that began well and could not go on; what was done until then is kept, and the message says where."""
+
+    exit_status = 1

@@ -1,0 +1,97 @@
+"""The DCGAN's 4 x 4, stride 2 convolution and its transpose as one matrix product each.
+
+oneDNN's bfloat16 convolutions fall far below the speed of a CPU's matrix product where channels are many and
+pixels few (`benchmarks/train_step.py`); there these layers gather the patches and multiply. Elsewhere they are
+`nn.Conv2d` and `nn.ConvTranspose2d`, whose parameters they share.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MIN_CHANNELS = 256  # from this width on, on both sides, the product beats the convolution
+
+
+class Halve(nn.Conv2d):
+    """(N, C, 2H, 2W) -> (N, O, H, W): kernel 4, stride 2, padding 1, no bias."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return halve(x, self.weight) if _multiply(x, self.weight) else super().forward(x)
+
+
+class Double(nn.ConvTranspose2d):
+    """(N, C, H, W) -> (N, O, 2H, 2W): transposed, kernel 4, stride 2, padding 1, no bias."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return double(x, self.weight) if _multiply(x, self.weight) else super().forward(x, output_size)
+
+
+def halve(x: Tensor, weight: Tensor) -> Tensor:
+    """`conv2d(x, weight, stride=2, padding=1)` for a weight (O, C, 4, 4), by one matrix product."""
+    patches: Tensor = _Gather.apply(x.permute(0, 2, 3, 1))  # type: ignore[no-untyped-call]
+    y = patches.flatten(3) @ weight.permute(2, 3, 1, 0).flatten(0, 2)
+    return y.permute(0, 3, 1, 2)
+
+
+def double(x: Tensor, weight: Tensor) -> Tensor:
+    """`conv_transpose2d(x, weight, stride=2, padding=1)` for a weight (C, O, 4, 4), by one matrix product."""
+    patches = x.permute(0, 2, 3, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
+    y: Tensor = _Scatter.apply(patches.unflatten(3, (4, 4, -1)))  # type: ignore[no-untyped-call]
+    return y.permute(0, 3, 1, 2)
+
+
+def _multiply(x: Tensor, weight: Tensor) -> bool:
+    low_precision = torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
+    return x.device.type == "cpu" and low_precision and min(weight.shape[:2]) >= MIN_CHANNELS
+
+
+class _Gather(torch.autograd.Function):
+    """(N, 2H, 2W, C) -> patches (N, H, W, 4, 4, C) around every second pixel, zeros outside."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return _gather(x)
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        return _Scatter.apply(grad)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Scatter(torch.autograd.Function):
+    """The adjoint of `_Gather`: patches (N, H, W, 4, 4, C) -> (N, 2H, 2W, C), overlaps added."""
+
+    @staticmethod
+    def forward(ctx: object, patches: Tensor) -> Tensor:
+        return _scatter(patches)
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        return _Gather.apply(grad)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _gather(x: Tensor) -> Tensor:
+    padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+    rows, columns = x.shape[1] // 2, x.shape[2] // 2
+    n, y, x_, c = padded.stride()
+    shape = (x.shape[0], rows, columns, 4, 4, x.shape[3])
+    return padded.as_strided(shape, (n, 2 * y, 2 * x_, y, x_, c)).contiguous()
+
+
+def _scatter(patches: Tensor) -> Tensor:
+    # Along one axis, tap 2s + p of patch i lands on pixel 2(i + s) + p: two shifted sums, no scattering.
+    rows = patches.unflatten(3, (2, 2))  # (N, H, W, s, p, 4, C)
+    summed = F.pad(rows[:, :, :, 0], (0, 0, 0, 0, 0, 0, 0, 0, 0, 1)) + F.pad(
+        rows[:, :, :, 1], (0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
+    )  # (N, H + 1, W, p, 4, C)
+    columns = summed.unflatten(4, (2, 2))  # (N, H + 1, W, p, s, q, C)
+    summed = F.pad(columns[:, :, :, :, 0], (0, 0, 0, 0, 0, 0, 0, 1)) + F.pad(
+        columns[:, :, :, :, 1], (0, 0, 0, 0, 0, 0, 1, 0)
+    )  # (N, H + 1, W + 1, p, q, C)
+    whole = summed.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (N, 2H + 2, 2W + 2, C)
+    return whole[:, 1:-1, 1:-1].contiguous()

@@ -1,0 +1,80 @@
+"""The DCGAN of the reports: Radford et al. 2016 as the common PyTorch tutorial writes it, for any size.
+
+The generator's first layer turns L_w x L_w into L_w + 3 pixels, each further one doubles; the discriminator
+halves as often as it can. A larger image adds a layer at the deep end, so `ngf` and `ndf` name the layer at the image.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cxrgan.models.config import DCGANConfig
+from cxrgan.models.convolution import Double, Halve
+
+
+class Generator(nn.Sequential):
+    """Latents (N, L_ch, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
+
+    def __init__(self, config: DCGANConfig) -> None:
+        widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(config.latent_channels, widths[0], 4, stride=1, padding=0, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        ]
+        for width_in, width_out in pairwise(widths):
+            layers += [
+                Double(width_in, width_out),
+                nn.BatchNorm2d(width_out),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [
+            Double(widths[-1], config.channels),
+            nn.Tanh(),
+        ]
+        super().__init__(*layers)
+
+
+class Discriminator(nn.Sequential):
+    """Images (N, channels, M, M) in [-1, 1] -> logits (N,); the sigmoid is part of the loss."""
+
+    def __init__(self, config: DCGANConfig) -> None:
+        slope = config.leaky_relu_slope
+        num_halvings, side = _halvings(config.image_size)
+        widths = [config.ndf * 2**k for k in range(num_halvings)]
+        layers: list[nn.Module] = [
+            Halve(config.channels, widths[0]),
+            nn.LeakyReLU(slope, inplace=True),
+        ]
+        for width_in, width_out in pairwise(widths):
+            layers += [
+                Halve(width_in, width_out),
+                nn.BatchNorm2d(width_out),
+                nn.LeakyReLU(slope, inplace=True),
+            ]
+        layers += [nn.Conv2d(widths[-1], 1, side, stride=1, padding=0, bias=False), nn.Flatten(0)]
+        super().__init__(*layers)
+
+
+def _halvings(image_size: int) -> tuple[int, int]:
+    """How often a stride-2 layer halves the image, and the pixels a side that the last layer then sees."""
+    num_halvings, side = 0, image_size
+    while side % 2 == 0 and side > 4:
+        num_halvings, side = num_halvings + 1, side // 2
+    return num_halvings, side
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw the DCGAN paper's weights: convolutions N(0, 0.02), BatchNorm weights N(1, 0.02), biases 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
+            nn.init.zeros_(module.bias)
+
+
+def latents(config: DCGANConfig, num: int, generator: torch.Generator) -> Tensor:
+    """Standard normal latents (num, L_ch, L_w, L_w) float32."""
+    return torch.randn((num, *config.latent_shape), generator=generator)

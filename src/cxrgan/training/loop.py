@@ -1,0 +1,254 @@
+"""The training loop, from a configuration and a dataset to a run folder; read `train` from top to bottom."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrgan.data.dataset import Dataset, batch_indices
+from cxrgan.errors import RunError, UserError
+from cxrgan.images import grid, save_png
+from cxrgan.models.sampling import render, seed_latents
+from cxrgan.training.checkpoint import (
+    Progress,
+    Row,
+    RunFolder,
+    RunInfo,
+    check_same,
+    load_checkpoint,
+    save_checkpoint,
+)
+from cxrgan.training.device import choose_device, choose_precision
+from cxrgan.training.recipes import TrainConfig
+from cxrgan.training.step import LOGGED, Players, Step, new_players, step_latents
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Observer(Protocol):
+    """Somebody who watches a run: a progress bar, a plot, TensorBoard."""
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        """New lines of metrics.jsonl."""
+
+    def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
+        """(num_samples, M, M) uint8 images from the fixed latents after `step`."""
+
+
+def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, data: str) -> RunFolder:
+    """Make the run folder of a new run, in which every automatic choice is settled.
+
+    `recipe` and `data` are the names that config.json keeps. UserError when the data do not fit the
+    configuration, or the folder holds something already.
+    """
+    _check_fits(config, dataset)
+    device = choose_device(config.device)
+    config = replace(config, device=device, precision=choose_precision(config.precision, device))
+    folder = RunFolder(path)
+    folder.create(RunInfo(recipe, config, data, dataset.sha256, len(dataset.images)))
+    return folder
+
+
+def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: Sequence[Observer] = ()) -> int:
+    """Train the run in `folder` from its newest checkpoint, or from the start, to the last step.
+
+    `config` is that of the folder, or differs in what a run may change (`checkpoint.FREE_TO_CHANGE`).
+    Returns the last step done: an earlier one when SIGINT or SIGTERM came, which is answered by a checkpoint.
+    Raises RunError when a number is no longer finite or the disk does not take a file.
+    """
+    info = folder.read_info()
+    check_same(info.config, config, where=str(folder.path))
+    _check_same_data(info, dataset)
+    folder.write_info(replace(info, config=config))
+
+    device = torch.device(choose_device(config.device))
+    num_images = len(dataset.images)
+    num_steps = config.num_steps(num_images)
+    epoch = math.ceil(num_images / config.batch_size)
+    sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
+
+    players = new_players(config, device)
+    progress = _restore(folder, players, config)
+    train_step = Step(config, players, device)
+    images = torch.from_numpy(dataset.images).to(device)
+    fixed_latents = seed_latents(config.model, range(config.num_samples))
+    began = time.monotonic() - progress.seconds
+    unwritten: list[Tensor] = []
+
+    with _stop_requests() as stop, _disk_errors(folder):
+        if progress.step == 0:
+            samples = render(players.sampler, fixed_latents).numpy()
+            _save_samples(folder, 0, samples, dataset, observers)
+            _save_beside_real(folder, "start", samples, dataset)
+        for step in range(progress.step + 1, num_steps + 1):
+            indices = batch_indices(step - 1, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
+            real = images[torch.from_numpy(indices).to(device)]
+            unwritten.append(train_step(real, step_latents(config, step)))
+
+            sampling = step % sample_every == 0 or step == num_steps
+            saving = step % checkpoint_every == 0 or step == num_steps or stop.is_set()
+            if step % config.log_every == 0 or sampling or saving:
+                rows = _rows(unwritten, step, config.batch_size, time.monotonic() - began)
+                unwritten = []
+                folder.append_rows(rows)
+                for observer in observers:
+                    observer.on_rows(rows)
+                _check_finite(rows, folder)
+            if sampling:
+                samples = render(players.sampler, fixed_latents).numpy()
+                _save_samples(folder, step, samples, dataset, observers)
+            if saving:
+                _check_weights(players, step, folder)
+                save_checkpoint(
+                    folder.checkpoint(step),
+                    networks=players.networks,
+                    optimizers=players.optimizers,
+                    config=config,
+                    progress=Progress(step, round(time.monotonic() - began, 3)),
+                )
+                folder.prune(config.keep_checkpoints)
+            if stop.is_set():
+                return step
+        _save_beside_real(folder, "end", render(players.sampler, fixed_latents).numpy(), dataset)
+    return num_steps
+
+
+def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
+    wanted, num = config.model.image_size, len(dataset.images)
+    if dataset.image_size != wanted:
+        raise UserError(
+            f"the dataset {dataset.name} has {dataset.image_size}-pixel images, but the networks make {wanted}; "
+            f"prepare it with --size {wanted}, or train with --image-size {dataset.image_size}"
+        )
+    if num < config.batch_size:
+        raise UserError(
+            f"the dataset {dataset.name} has {num} training images, fewer than a batch of {config.batch_size}; "
+            "give more images or a smaller --batch-size"
+        )
+
+
+def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
+    if dataset.sha256 != info.data_sha256:
+        raise UserError(
+            f"the run was trained on other images than these of {dataset.name} (it had {info.num_images} from "
+            f"{info.data}); give the run's own dataset with --data"
+        )
+
+
+def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progress:
+    """Bring players and log to the newest checkpoint, or to the start where there is none."""
+    progress = Progress(step=0, seconds=0.0)
+    if folder.steps():
+        progress = load_checkpoint(
+            folder.checkpoint(folder.steps()[-1]),
+            networks=players.networks,
+            optimizers=players.optimizers,
+            config=config,
+        )
+    folder.keep_rows(progress.step)
+    return progress
+
+
+def _rows(values: Sequence[Tensor], last_step: int, batch_size: int, seconds: float) -> list[Row]:
+    """Lines of metrics.jsonl for the steps up to `last_step`; the one place where the CPU waits for the device."""
+    first = last_step - len(values) + 1
+    return [
+        {
+            "step": step,
+            "images_seen": step * batch_size,
+            "seconds": round(seconds, 3),
+            **dict(zip(LOGGED, row, strict=True)),
+        }
+        for step, row in enumerate(torch.stack(list(values)).tolist(), start=first)
+    ]
+
+
+def _check_finite(rows: Sequence[Row], folder: RunFolder) -> None:
+    for row in rows:
+        for name in LOGGED:
+            if not math.isfinite(float(row[name])):  # type: ignore[arg-type]
+                raise RunError(f"step {row['step']}: {name} is {row[name]}, training stopped; {_advice(folder)}")
+
+
+def _check_weights(players: Players, step: int, folder: RunFolder) -> None:
+    """A checkpoint must be worth going back to."""
+    for name, network in players.networks.items():
+        norms = torch.stack(torch._foreach_norm(list(network.parameters())))
+        if not norms.isfinite().all():
+            raise RunError(f"step {step}: a weight of the {name} is not finite, training stopped; {_advice(folder)}")
+
+
+def _advice(folder: RunFolder) -> str:
+    steps = folder.steps()
+    kept = f"the last good checkpoint, of step {steps[-1]}, is kept" if steps else "there was no checkpoint yet"
+    return f"{kept}; start again with a lower --lr, or with --precision fp32"
+
+
+def _save_samples(
+    folder: RunFolder,
+    step: int,
+    samples: "NDArray[np.uint8]",
+    dataset: Dataset,
+    observers: Sequence[Observer],
+) -> None:
+    save_png(folder.samples / f"step-{step:06d}.png", grid(samples))
+    for observer in observers:
+        observer.on_samples(step, samples)
+
+
+def _save_beside_real(folder: RunFolder, when: str, samples: "NDArray[np.uint8]", dataset: Dataset) -> None:
+    """Real images on the left, generated ones on the right."""
+    num = min(len(samples), len(dataset.images))
+    chosen = np.random.default_rng(0).choice(len(dataset.images), num, replace=False)
+    sheets = grid(dataset.images[chosen]), grid(samples[:num])
+    gap = np.full((len(sheets[0]), dataset.image_size // 4), 255, dtype=np.uint8)
+    save_png(folder.samples / f"real-and-fake-{when}.png", np.hstack([sheets[0], gap, sheets[1]]))
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; a second one acts as it would without us."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in previous:
+        signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        restore()
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        steps = folder.steps()
+        kept = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint yet"
+        raise RunError(
+            f"cannot write to {folder.path}: {error.strerror or error}; {kept}; make room or mend the "
+            f"permissions, then: cxrgan train --resume {folder.path}"
+        ) from error

@@ -1,0 +1,183 @@
+"""What a training run is, as one frozen value, and the named recipes, each derived from another."""
+
+import difflib
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from cxrgan.errors import UserError
+from cxrgan.models.config import DCGANConfig
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
+GeneratorLoss = Literal["non-saturating", "saturating"]
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides how a run goes; the run's images and weights follow from it, the data and the seed."""
+
+    model: DCGANConfig = field(default_factory=DCGANConfig)
+    """The networks."""
+    batch_size: int = 64
+    """Real images a step; as many fakes are made."""
+    epochs: float = 50
+    """Passes over the training images; ignored when `steps` is given."""
+    steps: int | None = None
+    """Training steps: one update of the discriminator, then one of the generator."""
+    lr: float = 2e-4
+    """Learning rate of both Adam optimisers."""
+    beta1: float = 0.5
+    """Adam's decay of the mean gradient."""
+    beta2: float = 0.999
+    """Adam's decay of the mean squared gradient."""
+    generator_loss: GeneratorLoss = "non-saturating"
+    """-log D(G(z)), or the minimax game's own log(1 - D(G(z)))."""
+    ema_halflife: int = 0
+    """Half-life, in images seen, of the generator's moving average that samples are drawn from; 0 is none."""
+    seed: int = 0
+    """Decides the first weights, the order of the images and the latents."""
+    device: Device = "auto"
+    """`auto` takes a GPU where there is one."""
+    precision: Precision = "auto"
+    """`auto` takes bf16 autocast where the hardware multiplies in it, else fp32."""
+    compile: bool = False
+    """torch.compile the networks: minutes of warm-up; gains nothing on the CPUs measured."""
+    log_every: int = 10
+    """Steps between two writings of metrics.jsonl, which has a line for every step."""
+    sample_every: int | None = None
+    """Steps between two grids from the fixed latents; left out, an epoch."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints; left out, an epoch."""
+    num_samples: int = 64
+    """Images in a grid."""
+    keep_checkpoints: int = 2
+    """Checkpoints that stay on disk; older ones are removed."""
+
+    def __post_init__(self) -> None:
+        for name, least in _AT_LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise UserError(f"{name} is {value}, but must be at least {least}")
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise UserError(f"lr is {self.lr}, but must be above 0, such as 2e-4")
+        if not (self.epochs > 0 and math.isfinite(self.epochs)):
+            raise UserError(f"epochs is {self.epochs}, but must be above 0")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")
+
+    def num_steps(self, num_images: int) -> int:
+        """Steps of the whole run on `num_images` training images."""
+        return self.steps or max(1, math.ceil(self.epochs * num_images / self.batch_size))
+
+
+_AT_LEAST = {
+    "batch_size": 2,  # BatchNorm needs two
+    "steps": 1,
+    "ema_halflife": 0,
+    "seed": 0,
+    "log_every": 1,
+    "sample_every": 1,
+    "checkpoint_every": 1,
+    "num_samples": 1,
+    "keep_checkpoints": 1,
+}
+
+DCGAN = TrainConfig()
+"""The tutorial's DCGAN on one grey channel."""
+
+QUICK = replace(
+    DCGAN,
+    model=replace(DCGAN.model, ngf=32, ndf=32),
+    steps=600,
+    batch_size=32,
+    sample_every=100,
+    ema_halflife=2000,
+)
+"""A small network for a first look within minutes on two cores."""
+
+# The six experiments of the reports: three equal channels, batch 64, beta1 0.5, slope 0.2.
+EXP1 = replace(DCGAN, model=replace(DCGAN.model, channels=3), lr=1e-4)
+EXP2 = replace(EXP1, model=replace(EXP1.model, latent_channels=200))
+EXP3 = replace(EXP1, lr=2e-4)
+EXP4 = replace(EXP1, lr=1e-3)
+EXP5 = replace(EXP3, model=replace(EXP3.model, image_size=128, latent_size=5, ngf=128, ndf=32), epochs=20)
+EXP6 = replace(EXP3, model=replace(EXP3.model, image_size=128, ndf=16), epochs=20)
+
+RECIPES: Mapping[str, TrainConfig] = types.MappingProxyType(
+    {
+        "dcgan": DCGAN,
+        "quick": QUICK,
+        "exp1": EXP1,
+        "exp2": EXP2,
+        "exp3": EXP3,
+        "exp4": EXP4,
+        "exp5": EXP5,
+        "exp6": EXP6,
+    }
+)
+
+
+def recipe(name: str) -> TrainConfig:
+    """The recipe of this name; UserError lists the names there are."""
+    if name not in RECIPES:
+        raise UserError(f"there is no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def from_dict(values: Mapping[str, Any], base: Config, *, where: str) -> Config:
+    """`base` with the fields named in `values` (from JSON or TOML) put in; nested tables for nested configs.
+
+    A name that is no field and a value of another type are a UserError that names `where` it was read.
+    """
+    hints = get_type_hints(type(base))
+    names = [f.name for f in fields(base)]  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the names are {', '.join(names)}"
+            raise UserError(f"{where}: there is no setting {name!r}; {hint}")
+        current = getattr(base, name)
+        if is_dataclass(current) and isinstance(value, Mapping):
+            changes[name] = from_dict(value, current, where=f"{where}, {name}")
+        elif _is_of(value, hints[name]):
+            changes[name] = value
+        else:
+            raise UserError(f"{where}: {name} is {value!r}, but must be {_describe(hints[name])}")
+    return replace(base, **changes)  # type: ignore[type-var]
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Fields in which two configs differ, by name, such as `lr` or `model.ngf`: (old, new)."""
+    flat_old, flat_new = _flat(asdict(old)), _flat(asdict(new))
+    return {name: (flat_old[name], flat_new[name]) for name in flat_old if flat_old[name] != flat_new[name]}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_is_of(value, part) for part in get_args(hint))
+    if hint is bool or isinstance(value, bool):
+        return hint is bool and isinstance(value, bool)
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(value) for value in get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_describe(part) for part in get_args(hint) if part is not types.NoneType)
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
