@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cxrgan.files import write_bytes
 
@@ -67,8 +68,11 @@ def grid(images: "NDArray[np.uint8]", columns: int | None = None, gap: int = 2) 
     return sheet
 
 
-def save_png(path: Path, image: "NDArray[np.uint8]") -> None:
-    """Write an (H, W) grey or (H, W, 3) colour uint8 array as PNG, atomically."""
+def save_png(path: Path, image: "NDArray[np.uint8]", note: str = "") -> None:
+    """Write an (H, W) grey or (H, W, 3) colour uint8 array as PNG, atomically; `note` becomes its description."""
+    metadata = PngInfo()
+    if note:
+        metadata.add_text("Description", note)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata)
     write_bytes(path, buffer.getvalue())

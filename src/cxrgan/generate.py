@@ -1,0 +1,100 @@
+"""A trained run -> images, interpolations and their files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cxrgan.errors import UserError
+from cxrgan.files import replacing
+from cxrgan.images import grid, save_png
+from cxrgan.models.config import DCGANConfig
+from cxrgan.models.dcgan import Generator
+from cxrgan.models.sampling import render, seed_latents
+from cxrgan.training.checkpoint import RunFolder, load_network
+from cxrgan.training.device import choose_device
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NOTE = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
+"""Written into every generated PNG."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedGenerator:
+    """A generator with its weights; made by `load_generator`."""
+
+    config: DCGANConfig
+    network: Generator
+    step: int
+
+    def sample(self, num: int, seed: int) -> "NDArray[np.uint8]":
+        """Images of the seeds `seed` to `seed + num - 1`: (num, M, M) uint8.
+
+        The image of a seed is the same whatever else is asked for with it.
+        """
+        if num < 1 or seed < 0:
+            raise UserError(f"cannot make {num} images from seed {seed}: at least 1 image, and a seed of at least 0")
+        return self.render(seed_latents(self.config, range(seed, seed + num)))
+
+    def interpolate(self, seeds: tuple[int, int], num: int) -> "NDArray[np.uint8]":
+        """`num` images on the way from one seed to the other, both included: (num, M, M) uint8.
+
+        The way is the great circle between the two latents, along which a normal latent keeps its usual
+        length (White 2016, "Sampling Generative Networks").
+        """
+        if num < 2 or min(seeds) < 0:
+            raise UserError(f"cannot interpolate {seeds} in {num} images: at least 2 images, and seeds of at least 0")
+        first, last = seed_latents(self.config, seeds).unbind()
+        cosine = torch.dot(first.flatten(), last.flatten()) / (first.norm() * last.norm())
+        angle = torch.arccos(cosine.clamp(-1, 1))
+        way = [t * angle for t in torch.linspace(0, 1, num)]
+        middle = [(torch.sin(angle - a) * first + torch.sin(a) * last) / torch.sin(angle) for a in way[1:-1]]
+        return self.render(torch.stack([first, *middle, last]))
+
+    def render(self, latents: torch.Tensor) -> "NDArray[np.uint8]":
+        """Latents (N, L_ch, L_w, L_w) float32 -> (N, M, M) uint8."""
+        images: NDArray[np.uint8] = render(self.network, latents).numpy()
+        return images
+
+
+def load_generator(run: str | Path) -> TrainedGenerator:
+    """The generator of a run folder's newest checkpoint; UserError when there is none or it is damaged."""
+    folder = RunFolder(Path(run))
+    info = folder.read_info()
+    if not folder.steps():
+        raise UserError(f"{run} has no checkpoint yet; train it: cxrgan train --resume {run}")
+    step = folder.steps()[-1]
+    network = Generator(info.config.model)
+    load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
+    network.eval().requires_grad_(False)
+    network.to(device=choose_device("auto"), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainedGenerator(info.config.model, network, step)
+
+
+def write_pngs(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
+    """One PNG an image, named by its seed, and `grid.png` with up to 64 of them."""
+    for seed, image in enumerate(images, start=first_seed):
+        save_png(out / f"seed-{seed:06d}.png", image, note=NOTE)
+    save_png(out / "grid.png", grid(images[:64]), note=NOTE)
+
+
+def write_npz(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
+    """`images.npz` with `images` (N, M, M) uint8 and `seeds` (N,) int64."""
+    seeds = np.arange(first_seed, first_seed + len(images))
+    with replacing(out / "images.npz") as temporary:
+        np.savez_compressed(temporary, images=images, seeds=seeds)
+
+
+def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:
+    """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back."""
+    name = f"interpolation-{seeds[0]}-{seeds[1]}"
+    save_png(out / f"{name}.png", grid(images, columns=len(images)), note=NOTE)
+    first, *others = [Image.fromarray(image) for image in [*images, *images[-2:0:-1]]]
+    with replacing(out / f"{name}.gif") as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=120, loop=0)

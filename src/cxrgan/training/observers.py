@@ -1,0 +1,68 @@
+"""Those who watch a run: the live line, the loss plot, TensorBoard."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cxrgan.console import ProgressBar
+from cxrgan.errors import UserError
+from cxrgan.training.checkpoint import Row, RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LiveLine:
+    """Step, time left, losses, D(x) and D(G(z)) on the terminal."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar = bar
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        last = rows[-1]
+        text = (
+            f"loss D {last['loss_d']:.3f}  G {last['loss_g']:.3f}  "
+            f"D(x) {last['d_real']:.2f}  D(G(z)) {last['d_fake']:.2f}"
+        )
+        self._bar.advance(len(rows), text)
+
+    def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
+        """The terminal shows no pictures."""
+
+
+class LossPlot:
+    """Draws losses.png anew with every grid of samples."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        """Drawn with the samples: a plot costs more than a step."""
+
+    def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
+        if step > 0:
+            from cxrgan.report import plot_losses
+
+            plot_losses(self._folder.read_rows(), self._folder.path / "losses.png")
+
+
+class TensorBoard:
+    """The same numbers and grids as TensorBoard event files in RUN/tensorboard."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError("TensorBoard is not installed: pip install 'cxrgan[tensorboard]'") from None
+        self._writer = SummaryWriter(folder.path / "tensorboard")
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            for name in ("loss_d", "loss_g", "d_real", "d_fake"):
+                self._writer.add_scalar(name, row[name], row["step"])
+        self._writer.flush()
+
+    def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
+        from cxrgan.images import grid
+
+        self._writer.add_image("samples", grid(images), step, dataformats="HW")
