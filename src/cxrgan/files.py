@@ -20,7 +20,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        _flush(temporary)
+        for part in [*temporary.iterdir(), temporary] if temporary.is_dir() else [temporary]:
+            _flush(part)
         temporary.replace(path)
         _flush(path.parent)
     except BaseException:
@@ -43,10 +44,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Ask the disk to hold `path` now: a file, or a folder with its files."""
-    for part in [*path.iterdir(), path] if path.is_dir() else [path]:
-        descriptor = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Ask the disk to hold a file, or the names in a folder, now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -67,7 +67,7 @@ def load_dataset(path: Path, split: str = "train") -> Dataset:
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest.json of a dataset folder."""
     try:
-        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
+        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare SOURCE --out {path}") from None
     except (OSError, ValueError) as error:

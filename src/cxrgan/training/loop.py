@@ -67,37 +67,38 @@ def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: S
     Returns the last step done: an earlier one when SIGINT or SIGTERM came, which is answered by a checkpoint.
     Raises RunError when a number is no longer finite or the disk does not take a file.
     """
-    info = folder.read_info()
-    check_same(info.config, config, where=str(folder.path))
-    _check_same_data(info, dataset)
-    folder.write_info(replace(info, config=config))
+    with _disk_errors(folder), _stop_requests() as stop:
+        info = folder.read_info()
+        check_same(info.config, config, where=str(folder.path))
+        _check_same_data(info, dataset)
+        folder.write_info(replace(info, config=config))
 
-    device = torch.device(choose_device(config.device))
-    num_images = len(dataset.images)
-    num_steps = config.num_steps(num_images)
-    epoch = math.ceil(num_images / config.batch_size)
-    sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
+        device = torch.device(choose_device(config.device))
+        num_images = len(dataset.images)
+        num_steps = config.num_steps(num_images)
+        epoch = math.ceil(num_images / config.batch_size)
+        sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
 
-    players = new_players(config, device)
-    progress = _restore(folder, players, config)
-    train_step = Step(config, players, device)
-    images = torch.from_numpy(dataset.images).to(device)
-    fixed_latents = seed_latents(config.model, range(config.num_samples))
-    began = time.monotonic() - progress.seconds
-    unwritten: list[Tensor] = []
+        players = new_players(config, device)
+        progress = _restore(folder, players, config)
+        train_step = Step(config, players, device)
+        images = torch.from_numpy(dataset.images).to(device)
+        fixed_latents = seed_latents(config.model, range(config.num_samples))
+        began = time.monotonic() - progress.seconds
+        unwritten: list[Tensor] = []
 
-    with _stop_requests() as stop, _disk_errors(folder):
         if progress.step == 0:
             samples = render(players.sampler, fixed_latents).numpy()
-            _save_samples(folder, 0, samples, dataset, observers)
+            _save_samples(folder, 0, samples, observers)
             _save_beside_real(folder, "start", samples, dataset)
         for step in range(progress.step + 1, num_steps + 1):
             indices = batch_indices(step - 1, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
             real = images[torch.from_numpy(indices).to(device)]
             unwritten.append(train_step(real, step_latents(config, step)))
 
+            stopping = stop.is_set()  # read once: a signal during the lines below is answered after the next step
             sampling = step % sample_every == 0 or step == num_steps
-            saving = step % checkpoint_every == 0 or step == num_steps or stop.is_set()
+            saving = step % checkpoint_every == 0 or step == num_steps or stopping
             if step % config.log_every == 0 or sampling or saving:
                 rows = _rows(unwritten, step, config.batch_size, time.monotonic() - began)
                 unwritten = []
@@ -107,7 +108,7 @@ def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: S
                 _check_finite(rows, folder)
             if sampling:
                 samples = render(players.sampler, fixed_latents).numpy()
-                _save_samples(folder, step, samples, dataset, observers)
+                _save_samples(folder, step, samples, observers)
             if saving:
                 _check_weights(players, step, folder)
                 save_checkpoint(
@@ -118,7 +119,7 @@ def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: S
                     progress=Progress(step, round(time.monotonic() - began, 3)),
                 )
                 folder.prune(config.keep_checkpoints)
-            if stop.is_set():
+            if stopping:
                 return step
         _save_beside_real(folder, "end", render(players.sampler, fixed_latents).numpy(), dataset)
     return num_steps
@@ -195,13 +196,7 @@ def _advice(folder: RunFolder) -> str:
     return f"{kept}; start again with a lower --lr, or with --precision fp32"
 
 
-def _save_samples(
-    folder: RunFolder,
-    step: int,
-    samples: "NDArray[np.uint8]",
-    dataset: Dataset,
-    observers: Sequence[Observer],
-) -> None:
+def _save_samples(folder: RunFolder, step: int, samples: "NDArray[np.uint8]", observers: Sequence[Observer]) -> None:
     save_png(folder.samples / f"step-{step:06d}.png", grid(samples))
     for observer in observers:
         observer.on_samples(step, samples)

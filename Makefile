@@ -1,0 +1,40 @@
+# Everything a newcomer or a maintainer runs. `make demo` and `make test` start from a bare checkout.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types tests format clean
+
+demo: .venv/demo
+	$(BIN)/cxrgan demo
+
+test: lint types tests
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+tests: .venv/dev
+	$(BIN)/pytest
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/demo: pyproject.toml
+	@echo "Making .venv and installing cxrgan into it (a minute or two)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/dev: pyproject.toml
+	@echo "Making .venv and installing cxrgan and its tools into it (a minute or two)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,179 @@
+"""How much faster a training step is than the same step as the common tutorial writes it.
+
+    python benchmarks/train_step.py [--sizes 64 128] [--blocks 5]
+
+Both sides train the same networks (3 channels, ngf = ndf = 64, batch 64) on the same pictures, on this machine, in
+this process, taking turns. The tutorial's side is float32 in the default memory format, reads JPEGs through Pillow
+with a DataLoader of two workers, and fetches its losses every step; ours is the loop of `cxrgan train`.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from cxrgan.data.dataset import batch_indices
+from cxrgan.data.phantom import CLASSES, phantom
+from cxrgan.models.config import DCGANConfig
+from cxrgan.training.device import choose_device, choose_precision
+from cxrgan.training.recipes import DCGAN, TrainConfig
+from cxrgan.training.step import Step, new_players, step_latents
+
+NUM_IMAGES = 512
+PICTURE_SIZE = 224
+STEPS_IN_A_BLOCK = 3
+
+
+class PlainLoop:
+    """The tutorial's networks and step: binary cross-entropy on probabilities, three passes, two of them backward."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.generator, self.discriminator = plain_generator(config.model), plain_discriminator(config.model)
+        betas = (config.beta1, config.beta2)
+        self.optimizer_g = torch.optim.Adam(self.generator.parameters(), lr=config.lr, betas=betas)
+        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), lr=config.lr, betas=betas)
+        self.criterion = nn.BCELoss()
+
+    def step(self, real: Tensor, noise: Tensor) -> tuple[float, float, float, float]:
+        """Real images (B, C, M, M) in [-1, 1] and latents -> the two losses, D(x) and D(G(z))."""
+        label = torch.full((len(real),), 1.0)
+        self.discriminator.zero_grad()
+        output = self.discriminator(real).view(-1)
+        loss_real = self.criterion(output, label)
+        loss_real.backward()
+        d_real = output.mean().item()
+
+        fake = self.generator(noise)
+        label.fill_(0.0)
+        output = self.discriminator(fake.detach()).view(-1)
+        loss_fake = self.criterion(output, label)
+        loss_fake.backward()
+        d_fake = output.mean().item()
+        self.optimizer_d.step()
+
+        self.generator.zero_grad()
+        label.fill_(1.0)
+        loss_g = self.criterion(self.discriminator(fake).view(-1), label)
+        loss_g.backward()
+        self.optimizer_g.step()
+        return (loss_real + loss_fake).item(), loss_g.item(), d_real, d_fake
+
+
+def plain_generator(config: DCGANConfig) -> nn.Sequential:
+    widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
+    layers: list[nn.Module] = [nn.ConvTranspose2d(config.latent_channels, widths[0], 4, 1, 0, bias=False)]
+    for wide, narrow in pairwise([*widths, config.channels]):
+        layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def plain_discriminator(config: DCGANConfig) -> nn.Sequential:
+    widths = [config.ndf * 2**k for k in range(config.image_size.bit_length() - 3)]
+    layers: list[nn.Module] = [nn.Conv2d(config.channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+    for narrow, wide in pairwise(widths):
+        layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid())
+
+
+class Pictures(torch.utils.data.Dataset[Tensor]):
+    """JPEG files -> (3, M, M) float in [-1, 1], decoded and resized each time, as the tutorial's ImageFolder does."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.files, self.size = sorted(folder.glob("*.jpeg")), size
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Tensor:
+        with Image.open(self.files[index]) as image:
+            small = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(small)).permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
+
+
+def plain_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
+    loop = PlainLoop(config)
+    loader = torch.utils.data.DataLoader(
+        Pictures(folder, config.model.image_size),
+        batch_size=config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=2,
+        persistent_workers=True,
+    )
+
+    def endless() -> Iterator[Tensor]:
+        while True:
+            yield from loader
+
+    batches = endless()
+
+    def block() -> None:
+        for _ in range(STEPS_IN_A_BLOCK):
+            loop.step(next(batches), torch.randn(config.batch_size, *config.model.latent_shape))
+
+    return block
+
+
+def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
+    size = config.model.image_size
+    pictures = [Image.open(file).convert("L").resize((size, size)) for file in sorted(folder.glob("*.jpeg"))]
+    device = torch.device(config.device)
+    images = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).to(device)
+    step = Step(config, new_players(config, device), device)
+    number = 0
+
+    def block() -> None:
+        nonlocal number
+        logged = []
+        for _ in range(STEPS_IN_A_BLOCK):
+            indices = batch_indices(number, num_images=len(images), batch_size=config.batch_size, seed=0)
+            number += 1
+            logged.append(step(images[torch.from_numpy(indices).to(device)], step_latents(config, number)))
+        torch.stack(logged).tolist()
+
+    return block
+
+
+def seconds_a_step(block: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    block()
+    return (time.perf_counter() - began) / STEPS_IN_A_BLOCK
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--blocks", type=int, default=5)
+    arguments = parser.parse_args()
+    device = choose_device("cpu")
+    precision = choose_precision("auto", device)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; plain fp32 against ours {precision}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for index in range(NUM_IMAGES):
+            picture = Image.fromarray(phantom(0, index, PICTURE_SIZE, CLASSES[index % 2]))
+            picture.convert("RGB").save(folder / f"{index:04d}.jpeg", quality=90)
+        for size in arguments.sizes:
+            model = DCGANConfig(image_size=size, channels=3)
+            config = replace(DCGAN, model=model, device=device, precision=precision)
+            plain, ours = plain_side(config, folder), our_side(config, folder)
+            plain()  # workers, caches, kernels
+            ours()
+            pairs = [(seconds_a_step(plain), seconds_a_step(ours)) for _ in range(arguments.blocks)]
+            ratio = statistics.median(a / b for a, b in pairs)
+            medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
+            print(f"{size} px: plain {medians[0]:.3f} s a step, ours {medians[1]:.3f} s, ratio {ratio:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

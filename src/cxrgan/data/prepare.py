@@ -1,0 +1,321 @@
+"""Any source -> one dataset folder: `images.npy` (N, H, W) uint8 and `manifest.json`, row i being entry i.
+
+Bad input is set aside with its reason, byte-identical copies are left out, and patients stay in one split.
+"""
+
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, get_args
+
+import numpy as np
+from PIL import Image
+
+from cxrgan.console import console, track
+from cxrgan.data.dataset import FORMAT
+from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides, decode, to_grey
+from cxrgan.data.sources import SPLITS, Record, Source, open_source
+from cxrgan.errors import UserError
+from cxrgan.files import replacing, write_json
+from cxrgan.images import Fit, resize
+from cxrgan.models.config import check_image_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of a split made here
+FEW_IMAGES = 64  # a usual batch
+UNLABELLED = "unlabelled"
+NUM_SHOWN = 5  # rejected files in the summary
+
+
+class ImageEntry(TypedDict):
+    """Row i of images.npy."""
+
+    split: str
+    label: str | None
+    patient: str | None
+    origin: str
+    sha256: str
+
+
+class RejectedEntry(TypedDict):
+    """A file that is not in the dataset, and why."""
+
+    origin: str
+    reason: str
+
+
+class DuplicateEntry(TypedDict):
+    """A file left out because its bytes are those of an image in the dataset."""
+
+    origin: str
+    same_as: str
+    differs: list[str]
+    """Which of split, label and patient the two do not agree on: a sign of leaks and wrong labels."""
+
+
+class OverlapEntry(TypedDict):
+    """Patients who are in both of two splits."""
+
+    splits: list[str]
+    patients: list[str]
+
+
+class Manifest(TypedDict):
+    """The content of manifest.json; counts and num_patients have the splits that hold images."""
+
+    format: int
+    name: str
+    size: int
+    fit: Fit
+    seed: int
+    classes: list[str]
+    images_sha256: str
+    counts: dict[str, dict[str, int]]
+    num_patients: dict[str, int]
+    patient_overlap: list[OverlapEntry]
+    license: str | None
+    citation: str | None
+    rejected: list[RejectedEntry]
+    duplicates: list[DuplicateEntry]
+    images: list[ImageEntry]
+
+
+def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int = 0, num: int = 2000) -> Manifest:
+    """Make the dataset folder `out` from `source` (see `open_source`) and return its manifest.
+
+    Images become `size` x `size` as `fit` says. `seed` decides the split where the source has none, and the
+    phantom, of which `num` images are made. Neither the order of the files nor the cores change the result.
+    """
+    check_image_size(size)
+    if fit not in get_args(Fit):
+        raise UserError(f"fit is {fit}, but must be one of {', '.join(get_args(Fit))}")
+    _check_free(out)
+    opened = open_source(source, size=size, seed=seed, num=num)
+    records = sorted(_with_splits(opened.records, seed), key=_order)
+    try:
+        with replacing(out) as folder:
+            folder.mkdir()
+            images, entries, rejected, duplicates = _decode_all(records, size, fit)
+            rejected += [RejectedEntry(origin=item.origin, reason=item.reason) for item in opened.rejected]
+            if not entries:
+                raise UserError(_nothing_usable(source, rejected))
+            digest = _save(folder / "images.npy", images)
+            manifest = _manifest(opened, size, fit, seed, digest, entries, rejected, duplicates)
+            write_json(folder / "manifest.json", manifest)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}; choose another folder or make room") from error
+    _warn_if_few(manifest)
+    return manifest
+
+
+def summary(manifest: Manifest) -> str:
+    """What is in a dataset and what is not, in some lines for people."""
+    size = manifest["size"]
+    lines = [f"{manifest['name']}: {len(manifest['images'])} images, {size} x {size} pixels ({manifest['fit']})"]
+    for split, counts in manifest["counts"].items():
+        classes = ", ".join(f"{count} {label}" for label, count in counts.items())
+        num_patients = manifest["num_patients"][split]
+        lines.append(f"  {split:5} {sum(counts.values()):6}: {classes}; named patients: {num_patients}")
+    for overlap in manifest["patient_overlap"]:
+        both, patients = " and ".join(overlap["splits"]), overlap["patients"]
+        lines.append(f"named patients in both {both}: {len(patients)}, such as {patients[0]}")
+    duplicates = manifest["duplicates"]
+    if duplicates:
+        crossing = sum(bool(duplicate["differs"]) for duplicate in duplicates)
+        lines.append(
+            f"byte-identical copies left out: {len(duplicates)}, of these with another split, label or patient: "
+            f"{crossing}"
+        )
+    rejected = manifest["rejected"]
+    if rejected:
+        lines.append(f"files set aside: {len(rejected)}")
+        lines += [f"  {item['origin']}: {item['reason']}" for item in rejected[:NUM_SHOWN]]
+        if len(rejected) > NUM_SHOWN:
+            lines.append(f"  and {len(rejected) - NUM_SHOWN} more, in manifest.json")
+    return "\n".join(lines)
+
+
+def num_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists already; choose another folder for the dataset, or remove it first")
+
+
+def _with_splits(records: tuple[Record, ...], seed: int) -> list[Record]:
+    """The records, each with a split: the source's own, or one made by patient."""
+    if any(record.split for record in records):
+        return list(records)
+    return [replace(record, split=_drawn_split(record.patient or record.origin, seed)) for record in records]
+
+
+def _drawn_split(patient: str, seed: int) -> str:
+    """A split that depends on the patient and the seed alone, so that further files move nobody."""
+    digest = hashlib.sha256(f"{seed}:{patient}".encode()).digest()
+    place = int.from_bytes(digest[:8]) / 2**64
+    if place < SHARES["train"]:
+        return "train"
+    return "val" if place < SHARES["train"] + SHARES["val"] else "test"
+
+
+def _order(record: Record) -> tuple[int, str, str]:
+    return SPLITS.index(record.split or "train"), record.label or "", record.origin
+
+
+def _decode_all(
+    records: list[Record], size: int, fit: Fit
+) -> "tuple[NDArray[np.uint8], list[ImageEntry], list[RejectedEntry], list[DuplicateEntry]]":
+    """(N, size, size) uint8, and what became of each record, in the order of `records`."""
+    images = np.empty((len(records), size, size), dtype=np.uint8)
+    kept: dict[str, ImageEntry] = {}  # by sha256
+    rejected: list[RejectedEntry] = []
+    duplicates: list[DuplicateEntry] = []
+    pixels = track(_in_threads(records, size, fit), "Preparing", len(records))
+    for record, (digest, result) in zip(records, pixels, strict=True):
+        entry = ImageEntry(
+            split=record.split or "train",
+            label=record.label,
+            patient=record.patient,
+            origin=record.origin,
+            sha256=digest,
+        )
+        if isinstance(result, Unusable):
+            rejected.append(RejectedEntry(origin=record.origin, reason=str(result)))
+        elif digest in kept:
+            duplicates.append(_duplicate(entry, kept[digest]))
+        else:
+            images[len(kept)] = result
+            kept[digest] = entry
+    return images[: len(kept)], list(kept.values()), rejected, duplicates
+
+
+def _duplicate(entry: ImageEntry, first: ImageEntry) -> DuplicateEntry:
+    pairs = {key: (entry[key], first[key]) for key in ("split", "label", "patient")}
+    differs = [key for key, (mine, other) in pairs.items() if mine != other]
+    return DuplicateEntry(origin=entry["origin"], same_as=first["origin"], differs=differs)
+
+
+def _in_threads(records: list[Record], size: int, fit: Fit) -> "Iterator[tuple[str, NDArray[np.uint8] | Unusable]]":
+    """The result of `_pixels` for each record in order; Pillow decodes and resizes without Python's lock.
+
+    Only as many images as there are cores are in memory at full size.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(num_cores()) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, on damaged files: the manifest says what is wrong with them
+        try:
+            yield from pool.map(partial(_pixels, size=size, fit=fit), records)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _pixels(record: Record, size: int, fit: Fit) -> "tuple[str, NDArray[np.uint8] | Unusable]":
+    """SHA-256 of the record's content, and (size, size) uint8 or why there are none."""
+    digest = ""
+    try:
+        if isinstance(record.image, Path):
+            content = _read(record.image)
+            digest = hashlib.sha256(content).hexdigest()
+            grey = decode(content, size)
+        else:
+            array = record.image.load()
+            digest = hashlib.sha256(array.tobytes()).hexdigest()
+            check_sides(array.shape[1], array.shape[0])
+            grey = to_grey(Image.fromarray(array))
+        return digest, _quantised(resize(grey, size, fit))
+    except Unusable as reason:
+        return digest, reason
+
+
+def _read(path: Path) -> bytes:
+    if path.suffix.lower() == ".dcm":
+        raise Unusable("DICOM is not supported yet")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise Unusable(f"the file has more than {MAX_BYTES:,} bytes")
+    return content
+
+
+def _quantised(image: Image.Image) -> "NDArray[np.uint8]":
+    """Mode L, or F about [0, 255] -> uint8; the filter may overshoot both ends."""
+    if image.mode == "L":
+        return np.asarray(image)
+    return np.asarray(image).round().clip(0, 255).astype(np.uint8)
+
+
+def _save(path: Path, images: "NDArray[np.uint8]") -> str:
+    """Write the array and return the SHA-256 of the file."""
+    np.save(path, images)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(
+    source: Source,
+    size: int,
+    fit: Fit,
+    seed: int,
+    digest: str,
+    entries: list[ImageEntry],
+    rejected: list[RejectedEntry],
+    duplicates: list[DuplicateEntry],
+) -> Manifest:
+    counts: dict[str, Counter[str]] = {}
+    patients: dict[str, set[str]] = {}
+    for entry in entries:
+        split = entry["split"]
+        counts.setdefault(split, Counter())[entry["label"] or UNLABELLED] += 1
+        patients.setdefault(split, set()).update([entry["patient"]] if entry["patient"] else [])
+    return Manifest(
+        format=FORMAT,
+        name=source.name,
+        size=size,
+        fit=fit,
+        seed=seed,
+        classes=sorted({entry["label"] for entry in entries if entry["label"]}),
+        images_sha256=digest,
+        counts={split: dict(count) for split, count in counts.items()},
+        num_patients={split: len(names) for split, names in patients.items()},
+        patient_overlap=[
+            OverlapEntry(splits=[one, other], patients=sorted(patients[one] & patients[other]))
+            for one, other in combinations(patients, 2)
+            if patients[one] & patients[other]
+        ],
+        license=source.license,
+        citation=source.citation,
+        rejected=sorted(rejected, key=lambda item: item["origin"]),
+        duplicates=duplicates,
+        images=entries,
+    )
+
+
+def _nothing_usable(source: str, rejected: list[RejectedEntry]) -> str:
+    if not rejected:
+        return f"{source} holds no image; give a folder with JPEG or PNG files"
+    first = "; ".join(f"{item['origin']}: {item['reason']}" for item in rejected[:3])
+    return f"{source} holds no usable image among {len(rejected)} files; the first are {first}"
+
+
+def _warn_if_few(manifest: Manifest) -> None:
+    num = sum(manifest["counts"].get("train", {}).values())
+    if num < FEW_IMAGES:
+        console.print(
+            f"Only {num} training images: training needs at least a batch, and a good generator thousands.",
+            style="yellow",
+            soft_wrap=True,
+        )

@@ -1,0 +1,18 @@
+"""What the tests share: the real chest X-rays, where this machine has them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tiny networks, and a test process a core
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder that holds `chest_xray` and `chest_xray_raw`: CXRGAN_TEST_DATA, else beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CXRGAN_TEST_DATA", beside))
+    if not (folder / "chest_xray").is_dir():
+        pytest.skip(f"no chest X-rays in {folder}: set CXRGAN_TEST_DATA to the folder that holds chest_xray")
+    return folder

@@ -1,0 +1,83 @@
+"""The layout is the architecture: imports point downwards only."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "src" / "cxrgan"
+
+LEAVES = {
+    "errors",
+    "files",
+    "console",
+    "images",
+    "data.phantom",
+    "data.decode",
+    "data.dataset",
+    "models.config",
+    "models.convolution",
+    "training.losses",
+    "training.recipes",
+    "training.device",
+}
+"""Import nothing of cxrgan but other leaves."""
+
+
+def imports() -> dict[str, set[str]]:
+    """Module -> the cxrgan modules it imports, anywhere in its file; names without the package's own."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+        modules = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("cxrgan."):
+                modules.add(node.module.removeprefix("cxrgan."))
+            elif isinstance(node, ast.Import):
+                modules |= {a.name.removeprefix("cxrgan.") for a in node.names if a.name.startswith("cxrgan.")}
+        found[name] = modules
+    return found
+
+
+def test_leaves_import_only_leaves() -> None:
+    graph = imports()
+    assert graph.keys() >= LEAVES
+    assert {name: graph[name] - LEAVES for name in LEAVES if graph[name] - LEAVES} == {}
+
+
+def test_nobody_imports_the_command_line() -> None:
+    assert [name for name, modules in imports().items() if "cli" in modules] == ["__main__"]
+
+
+def test_lower_rooms_know_nothing_of_higher_ones() -> None:
+    order = {"data": 1, "models": 1, "training": 2, "generate": 3, "cli": 4, "__main__": 5}
+    for name, modules in imports().items():
+        room = order.get(name.split(".")[0], 0)
+        for module in modules - LEAVES:
+            assert order.get(module.split(".")[0], 0) <= room or module == "report", f"{name} imports {module}"
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = imports()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        for module in graph.get(name, set()):
+            visit(module, (*path, name))
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_heavy_libraries_load_nothing_forbidden() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        names = {
+            part
+            for node in ast.walk(ast.parse(file.read_text()))
+            for part in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        assert not {name.split(".")[0] for name in names} & {"torchvision", "pickle", "shelve"}, file

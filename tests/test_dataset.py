@@ -1,0 +1,74 @@
+"""Reading a dataset folder, and the pure function that orders its images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import write_tiny_dataset
+
+from cxrgan.data.dataset import batch_indices, load_dataset
+from cxrgan.errors import UserError
+
+
+@given(num=st.integers(1, 50), batch=st.integers(1, 70), seed=st.integers(0, 5), epochs=st.integers(1, 3))
+def test_every_image_is_seen_once_an_epoch_whatever_the_batch(num: int, batch: int, seed: int, epochs: int) -> None:
+    steps = -(-num * epochs // batch)
+    seen = np.concatenate([batch_indices(s, num_images=num, batch_size=batch, seed=seed) for s in range(steps)])
+    for epoch in range(epochs):
+        assert sorted(seen[epoch * num : (epoch + 1) * num]) == list(range(num))
+
+
+@given(world=st.integers(1, 4), step=st.integers(0, 20))
+def test_ranks_share_a_step_of_the_same_stream(world: int, step: int) -> None:
+    whole = batch_indices(step, num_images=37, batch_size=12, seed=1)
+    parts = [
+        batch_indices(step, num_images=37, batch_size=12 // world, seed=1, rank=rank, world_size=world)
+        for rank in range(world)
+    ]
+    if 12 % world == 0:
+        assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_order_depends_on_seed_and_epoch() -> None:
+    first, again = (batch_indices(0, num_images=64, batch_size=64, seed=0) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, batch_indices(1, num_images=64, batch_size=64, seed=0))
+    assert not np.array_equal(first, batch_indices(0, num_images=64, batch_size=64, seed=1))
+
+
+def test_a_folder_is_read_with_its_labels(tmp_path: Path) -> None:
+    dataset = load_dataset(write_tiny_dataset(tmp_path / "data"))
+    assert dataset.images.shape == (40, 32, 32)
+    assert dataset.images.dtype == np.uint8
+    assert dataset.labels.tolist() == [0] * 40
+    assert dataset.classes == ("NORMAL",)
+
+
+def test_a_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no dataset folder; make one with: cxrgan prepare"):
+        load_dataset(tmp_path / "nowhere")
+
+
+def test_changed_images_are_refused(tmp_path: Path) -> None:
+    path = write_tiny_dataset(tmp_path / "data")
+    with (path / "images.npy").open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"\xfe")  # the corner of a blob is dark
+    with pytest.raises(UserError, match="is not the file its manifest describes"):
+        load_dataset(path)
+
+
+def test_a_missing_split_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no images in the split 'test'; its splits are train"):
+        load_dataset(write_tiny_dataset(tmp_path / "data"), split="test")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_dataset(tmp_path / "data")
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(UserError, match="not of format 1"):
+        load_dataset(path)

@@ -1,0 +1,98 @@
+"""Images from a run: seeds, batches, interpolation, files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY, write_tiny_dataset
+
+from cxrgan.data.dataset import load_dataset
+from cxrgan.errors import UserError
+from cxrgan.generate import (
+    NOTE,
+    TrainedGenerator,
+    load_generator,
+    write_interpolation,
+    write_npz,
+    write_pngs,
+)
+from cxrgan.training.loop import start, train
+from cxrgan.training.recipes import TrainConfig
+
+
+def trained(path: Path, config: TrainConfig) -> TrainedGenerator:
+    dataset = load_dataset(write_tiny_dataset(path / "data"))
+    folder = start(config, dataset, path / "run", recipe="tiny", data="data")
+    train(folder, folder.read_info().config, dataset)
+    return load_generator(folder.path)
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> TrainedGenerator:
+    return trained(tmp_path_factory.mktemp("generate"), replace(TINY, steps=20))
+
+
+def test_the_image_of_a_seed_is_the_same_whatever_the_batch(generator: TrainedGenerator) -> None:
+    many = generator.sample(40, seed=3)
+    assert many.shape == (40, 32, 32)
+    assert many.dtype == np.uint8
+    for index in (0, 7, 16, 39):
+        assert np.array_equal(generator.sample(1, seed=3 + index)[0], many[index])
+    assert np.array_equal(generator.sample(10, seed=20), many[17:27])
+
+
+def test_other_seeds_give_other_images(generator: TrainedGenerator) -> None:
+    assert len({image.tobytes() for image in generator.sample(10, seed=0)}) == 10
+
+
+def test_samples_of_the_run_are_those_of_its_seeds(generator: TrainedGenerator, tmp_path: Path) -> None:
+    folder = trained(tmp_path, replace(TINY, steps=5))
+    with Image.open(tmp_path / "run" / "samples" / "step-000005.png") as image:
+        sheet = np.asarray(image)
+    assert np.array_equal(sheet[2:34, 36:68], folder.sample(1, seed=1)[0])
+
+
+def test_the_moving_average_is_what_samples_are_drawn_from(tmp_path: Path) -> None:
+    averaged = trained(tmp_path / "a", replace(TINY, steps=8, ema_halflife=1000))
+    plain = trained(tmp_path / "b", replace(TINY, steps=8))
+    assert not np.array_equal(averaged.sample(2, seed=0), plain.sample(2, seed=0))
+
+
+def test_interpolation_begins_and_ends_at_its_seeds(generator: TrainedGenerator) -> None:
+    way = generator.interpolate((3, 9), 5)
+    assert way.shape == (5, 32, 32)
+    assert np.array_equal(way[0], generator.sample(1, seed=3)[0])
+    assert np.array_equal(way[-1], generator.sample(1, seed=9)[0])
+    assert len({image.tobytes() for image in way}) == 5
+
+
+def test_files_carry_the_seed_and_say_that_they_are_synthetic(generator: TrainedGenerator, tmp_path: Path) -> None:
+    images = generator.sample(3, seed=5)
+    write_pngs(images, 5, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {f"seed-00000{i}.png" for i in (5, 6, 7)} | {"grid.png"}
+    with Image.open(tmp_path / "seed-000006.png") as image:
+        assert np.array_equal(np.asarray(image), images[1])
+        assert image.info["Description"] == NOTE
+    write_npz(images, 5, tmp_path)
+    with np.load(tmp_path / "images.npz") as stored:
+        assert np.array_equal(stored["images"], images)
+        assert stored["seeds"].tolist() == [5, 6, 7]
+
+
+def test_an_interpolation_is_a_strip_and_a_gif(generator: TrainedGenerator, tmp_path: Path) -> None:
+    write_interpolation(generator.interpolate((1, 2), 4), (1, 2), tmp_path)
+    with Image.open(tmp_path / "interpolation-1-2.png") as strip:
+        assert strip.size == (4 * 34 + 2, 36)
+    with Image.open(tmp_path / "interpolation-1-2.gif") as gif:
+        assert getattr(gif, "n_frames", 1) == 6  # there and back
+
+
+def test_bad_requests_are_named(generator: TrainedGenerator, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot make 0 images from seed 0"):
+        generator.sample(0, seed=0)
+    with pytest.raises(UserError, match=r"cannot interpolate \(1, 2\) in 1 images"):
+        generator.interpolate((1, 2), 1)
+    with pytest.raises(UserError, match="holds no run"):
+        load_generator(tmp_path)

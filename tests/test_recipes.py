@@ -1,0 +1,92 @@
+"""The recipes hold the reports' settings, and settings from files are checked."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from cxrgan.errors import UserError
+from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, differences, from_dict, recipe
+
+PUBLISHED = {  # image size, latent, ngf, ndf, epochs, lr: the first report's table
+    "exp1": (64, (100, 1, 1), 64, 64, 50, 1e-4),
+    "exp2": (64, (200, 1, 1), 64, 64, 50, 1e-4),
+    "exp3": (64, (100, 1, 1), 64, 64, 50, 2e-4),
+    "exp4": (64, (100, 1, 1), 64, 64, 50, 1e-3),
+    "exp5": (128, (100, 5, 5), 128, 32, 20, 2e-4),
+    "exp6": (128, (100, 1, 1), 64, 16, 20, 2e-4),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_an_experiment_is_the_published_one(name: str) -> None:
+    config, model = RECIPES[name], RECIPES[name].model
+    settings = (model.image_size, model.latent_shape, model.ngf, model.ndf, config.epochs, config.lr)
+    assert settings == PUBLISHED[name]
+    assert (model.channels, config.batch_size, model.leaky_relu_slope, config.beta1) == (3, 64, 0.2, 0.5)
+    assert config.generator_loss == "non-saturating"
+
+
+def test_fifty_epochs_of_the_real_set_are_4075_steps() -> None:
+    assert RECIPES["exp3"].num_steps(5216) == 4075
+    assert dataclasses.replace(RECIPES["exp3"], steps=7).num_steps(5216) == 7
+
+
+def test_a_config_survives_json() -> None:
+    config = RECIPES["exp5"]
+    assert from_dict(json.loads(json.dumps(dataclasses.asdict(config))), DCGAN, where="test") == config
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match=r"my\.toml: there is no setting 'batchsize'; did you mean 'batch_size'"):
+        from_dict({"batchsize": 3}, DCGAN, where="my.toml")
+    with pytest.raises(UserError, match=r"my\.toml, model: there is no setting 'nfg'; did you mean 'ngf'"):
+        from_dict({"model": {"nfg": 3}}, DCGAN, where="my.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lr": "fast"}, "lr is 'fast', but must be a number"),
+        ({"steps": 1.5}, r"steps is 1.5, but must be a whole number"),
+        ({"batch_size": True}, "batch_size is True, but must be a whole number"),
+        ({"compile": 1}, "compile is 1, but must be true or false"),
+        ({"precision": "fp64"}, "precision is 'fp64', but must be one of 'auto', 'fp32', 'bf16'"),
+        ({"lr": 0.0}, "lr is 0.0, but must be above 0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"batch_size": 1}, "batch_size is 1, but must be at least 2"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"beta1": 1.0}, r"beta1 is 1.0, but must lie in \[0, 1\)"),
+        ({"steps": 0}, "steps is 0, but must be at least 1"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        from_dict(values, DCGAN, where="here")
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"no recipe 'exp7'; the recipes are dcgan, quick, exp1"):
+        recipe("exp7")
+
+
+def test_differences_name_nested_fields() -> None:
+    assert differences(RECIPES["exp3"], RECIPES["exp6"]) == {
+        "model.image_size": (64, 128),
+        "model.ndf": (64, 16),
+        "epochs": (50, 20),
+    }
+    assert differences(DCGAN, TrainConfig()) == {}
+
+
+def test_the_published_figures_file_agrees() -> None:
+    data = Path(os.environ.get("CXRGAN_TEST_DATA", "../shared/data"))
+    file = data.parent / "reference" / "seed_experiments.json"
+    if not file.exists():
+        pytest.skip(f"{file} is not here")
+    for row in json.loads(file.read_text())["report_azim"]["experiments"]:
+        size, latent, ngf, ndf, epochs, lr = PUBLISHED[row["name"]]
+        assert (size, "x".join(map(str, latent))) == (row["image_size"], row["latent"])
+        assert (ngf, ndf, epochs, lr) == (row["ngf"], row["ndf"], row["epochs"], row["lr"])

@@ -1,0 +1,75 @@
+"""One training step against the tutorial's, and the moving average against its formula."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import TINY
+from torch.testing import assert_close
+
+from benchmarks.train_step import PlainLoop
+from cxrgan.images import to_float
+from cxrgan.models.config import DCGANConfig
+from cxrgan.training.step import Step, new_players, step_latents, update_average
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
+    model = DCGANConfig(image_size=32, channels=channels, latent_channels=16, ngf=8, ndf=8)
+    config = replace(TINY, model=model, batch_size=16)
+    players, plain = new_players(config, CPU), PlainLoop(config)
+    plain.generator.load_state_dict(players.generator.state_dict())
+    plain.discriminator.load_state_dict(players.discriminator.state_dict())
+    step = Step(config, players, CPU)
+
+    for number in range(1, 3):  # the second step meets Adam's moments
+        real = torch.randint(0, 256, (16, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
+        z = step_latents(config, number)
+        logged = step(real, z)
+        expected = plain.step(to_float(real).unsqueeze(1).repeat(1, channels, 1, 1), z)
+        assert_close(logged, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+        for ours, theirs in ((players.generator, plain.generator), (players.discriminator, plain.discriminator)):
+            for mine, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
+                scale = float(reference.grad.abs().max())  # type: ignore[union-attr]
+                if ours is players.generator:  # theirs adds the generator's turn to the discriminator's gradient
+                    assert_close(mine.grad, reference.grad, rtol=1e-3, atol=1e-4 * scale)
+                assert_close(mine, reference, rtol=0, atol=0.02 * config.lr)
+            for name, buffer in ours.named_buffers():
+                assert_close(buffer, theirs.get_buffer(name), rtol=1e-4, atol=1e-6)
+
+
+def test_the_generators_turn_leaves_the_discriminator_alone() -> None:
+    players = new_players(TINY, CPU)
+    real = torch.zeros(8, 32, 32, dtype=torch.uint8)
+    Step(TINY, players, CPU)(real, step_latents(TINY, 1))
+    assert all(parameter.requires_grad for parameter in players.discriminator.parameters())
+    assert players.optimizer_d.state[next(players.discriminator.parameters())]["step"] == 1
+
+
+def test_the_average_follows_its_half_life_with_batch_norm_statistics() -> None:
+    players = new_players(replace(TINY, ema_halflife=100), CPU)
+    assert players.average is not None
+    before = {name: value.clone() for name, value in players.average.state_dict().items()}
+    with torch.no_grad():
+        for value in players.generator.state_dict().values():
+            value.add_(1)
+    update_average(players.average, players.generator, decay=0.25)
+    for name, value in players.average.state_dict().items():
+        assert_close(value, before[name] + (0.75 if value.is_floating_point() else 1))
+
+
+def test_latents_depend_on_seed_and_step_alone() -> None:
+    assert torch.equal(step_latents(TINY, 5), step_latents(TINY, 5))
+    assert not torch.equal(step_latents(TINY, 5), step_latents(TINY, 6))
+    assert not torch.equal(step_latents(TINY, 5), step_latents(replace(TINY, seed=1), 5))
+
+
+def test_a_compiled_step_computes_the_same() -> None:
+    rows = []
+    for compiled in (False, True):
+        config = replace(TINY, compile=compiled)
+        real = torch.arange(8 * 32 * 32).remainder(256).to(torch.uint8).view(8, 32, 32)
+        rows.append(Step(config, new_players(config, CPU), CPU)(real, step_latents(config, 1)))
+    assert_close(rows[0], rows[1], rtol=1e-4, atol=1e-5)

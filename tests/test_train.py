@@ -1,0 +1,326 @@
+"""The training loop: exact resume, signals, full disks, bad numbers, refused checkpoints."""
+
+import errno
+import json
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tiny import TINY, write_tiny_dataset
+
+from cxrgan.data.dataset import Dataset, load_dataset
+from cxrgan.errors import RunError, UserError
+from cxrgan.training.checkpoint import Row, RunFolder
+from cxrgan.training.loop import start, train
+from cxrgan.training.losses import generator_loss
+from cxrgan.training.recipes import GeneratorLoss, TrainConfig
+from cxrgan.training.step import Step
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_tiny_dataset(tmp_path / "data")
+
+
+@pytest.fixture
+def dataset(data: Path) -> Dataset:
+    return load_dataset(data)
+
+
+def new_run(path: Path, config: TrainConfig, dataset: Dataset) -> RunFolder:
+    folder = start(config, dataset, path, recipe="tiny", data="data")
+    train(folder, folder.read_info().config, dataset)
+    return folder
+
+
+def resume(folder: RunFolder, dataset: Dataset, **changes: int) -> int:
+    return train(folder, replace(folder.read_info().config, **changes), dataset)  # type: ignore[arg-type]
+
+
+def without_seconds(folder: RunFolder) -> list[dict[str, object]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in folder.read_rows()]
+
+
+def assert_same_run(one: RunFolder, two: RunFolder, step: int) -> None:
+    """Bit for bit: weights, optimisers' state, log and samples."""
+    files = sorted(path.name for path in one.checkpoint(step).glob("*.safetensors"))
+    assert len(files) >= 4
+    for name in files:
+        assert (one.checkpoint(step) / name).read_bytes() == (two.checkpoint(step) / name).read_bytes(), name
+    assert without_seconds(one) == without_seconds(two)
+    for path in one.samples.iterdir():
+        assert path.read_bytes() == (two.samples / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        replace(TINY, ema_halflife=50, generator_loss="saturating"),
+        replace(TINY, precision="bf16", model=replace(TINY.model, channels=3)),
+    ],
+    ids=["plain", "average", "bf16"],
+)
+def test_n_steps_then_m_equal_n_plus_m_bit_for_bit(config: TrainConfig, dataset: Dataset, tmp_path: Path) -> None:
+    whole = new_run(tmp_path / "whole", replace(config, steps=17), dataset)
+    parts = new_run(tmp_path / "parts", replace(config, steps=7), dataset)
+    assert resume(parts, dataset, steps=17) == 17
+    for leftover in (parts.samples / "step-000007.png",):  # the first part's own last grid
+        leftover.unlink()
+    (whole.samples / "step-000007.png").unlink(missing_ok=True)
+    assert_same_run(parts, whole, 17)
+
+
+def test_a_run_without_a_checkpoint_resumes_from_the_start(dataset: Dataset, tmp_path: Path) -> None:
+    config = replace(TINY, steps=9, checkpoint_every=5)
+    whole = new_run(tmp_path / "whole", config, dataset)
+    killed = RunFolder(tmp_path / "killed")
+    shutil.copytree(whole.path, killed.path)
+    shutil.rmtree(killed.checkpoints)
+    assert resume(killed, dataset) == 9
+    assert_same_run(killed, whole, 9)
+
+
+def test_another_seed_gives_another_run(dataset: Dataset, tmp_path: Path) -> None:
+    one = new_run(tmp_path / "one", replace(TINY, steps=3), dataset)
+    two = new_run(tmp_path / "two", replace(TINY, steps=3, seed=1), dataset)
+    assert without_seconds(one) != without_seconds(two)
+
+
+def test_the_run_folder_holds_what_it_promises(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, epochs=3, keep_checkpoints=2), dataset)
+    rows = folder.read_rows()
+    assert [row["step"] for row in rows] == list(range(1, 16))  # 3 epochs of 40 images in batches of 8
+    assert set(rows[0]) == {"step", "images_seen", "seconds", "loss_d", "loss_g", "d_real", "d_fake"}
+    assert rows[-1]["images_seen"] == 120
+    names = {path.name for path in folder.samples.iterdir()}
+    steps = {f"step-{step:06d}.png" for step in (0, 5, 10, 15)}
+    assert names == steps | {"real-and-fake-start.png", "real-and-fake-end.png"}
+    assert folder.steps() == [10, 15]
+    info = json.loads(folder.config_file.read_text())
+    assert (info["recipe"], info["num_images"], info["config"]["model"]["ngf"]) == ("tiny", 40, 4)
+
+
+def test_observers_see_every_row_and_grid(dataset: Dataset, tmp_path: Path) -> None:
+    class Watcher:
+        def __init__(self) -> None:
+            self.rows: list[Row] = []
+            self.steps: list[int] = []
+
+        def on_rows(self, rows: Sequence[Row]) -> None:
+            self.rows.extend(rows)
+
+        def on_samples(self, step: int, images: NDArray[np.uint8]) -> None:
+            self.steps.append(step)
+            assert images.shape == (4, 32, 32)
+
+    watcher = Watcher()
+    folder = start(replace(TINY, steps=10), dataset, tmp_path / "run", recipe="tiny", data="data")
+    train(folder, folder.read_info().config, dataset, [watcher])
+    assert [row["step"] for row in watcher.rows] == list(range(1, 11))
+    assert watcher.steps == [0, 5, 10]
+
+
+def test_watching_and_cadence_do_not_change_the_weights(dataset: Dataset, tmp_path: Path) -> None:
+    often = new_run(
+        tmp_path / "often", replace(TINY, steps=9, log_every=1, sample_every=2, checkpoint_every=1), dataset
+    )
+    rarely = new_run(tmp_path / "rarely", replace(TINY, steps=9, log_every=100), dataset)
+    for name in ("generator", "discriminator"):
+        file = f"{name}.safetensors"
+        assert (often.checkpoint(9) / file).read_bytes() == (rarely.checkpoint(9) / file).read_bytes()
+    assert without_seconds(often) == without_seconds(rarely)
+
+
+COMMAND = [sys.executable, "-m", "cxrgan", "train"]
+ENDLESS = ["--image-size", "32", "--ngf", "4", "--ndf", "4", "--batch-size", "8", "--device", "cpu"]
+ENDLESS += ["--precision", "fp32", "--steps", "1000000", "--log-every", "1", "--checkpoint-every", "10"]
+ENDLESS += ["--sample-every", "1000000", "--num-samples", "4"]
+
+
+def start_endless(data: Path, run: Path) -> "subprocess.Popen[str]":
+    """`cxrgan train` in a process of its own, once its second checkpoint is there."""
+    process = subprocess.Popen(
+        [*COMMAND, "--data", str(data), "--run", str(run), *ENDLESS], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(RunFolder(run).steps()) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_exits_with_a_clear_line(number: signal.Signals, data: Path, tmp_path: Path) -> None:
+    process = start_endless(data, tmp_path / "run")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    folder = RunFolder(tmp_path / "run")
+    last = folder.steps()[-1]
+    assert f"stopped and saved at step {last}; go on with: cxrgan train --resume" in errors
+    assert "Traceback" not in errors
+    assert folder.read_rows()[-1]["step"] == last
+
+
+def test_a_killed_run_resumes_to_the_same_weights(data: Path, dataset: Dataset, tmp_path: Path) -> None:
+    process = start_endless(data, tmp_path / "killed")
+    process.kill()
+    process.communicate()
+    killed = RunFolder(tmp_path / "killed")
+    steps = killed.steps()[-1] + 25
+    subprocess.run([*COMMAND, "--resume", str(killed.path), "--steps", str(steps)], check=True, capture_output=True)
+    config = replace(killed.read_info().config, steps=steps)
+    whole = start(config, dataset, tmp_path / "whole", recipe="tiny", data="data")
+    train(whole, config, dataset)
+    assert_same_run(killed, whole, steps)
+    assert not list(killed.checkpoints.glob(".*"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=5), dataset)
+    before = {path.name: path.read_bytes() for path in folder.checkpoint(5).iterdir()}
+
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name != "discriminator.safetensors":
+            return write_bytes(path, content)
+        write_bytes(path, content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(RunError, match=r"No space left on device; the checkpoint of step 5 is whole; .*--resume"):
+            resume(folder, dataset, steps=9, sample_every=100)
+    assert folder.steps() == [5]
+    assert {path.name: path.read_bytes() for path in folder.checkpoint(5).iterdir()} == before
+    assert not list(folder.checkpoints.glob(".*"))
+    assert resume(folder, dataset, steps=9) == 9
+
+
+def test_an_unwritable_place_is_one_clear_line(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = str(tmp_path / "file" / "run")
+    done = subprocess.run([*COMMAND, "--data", str(data), "--run", run, *ENDLESS], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_good_checkpoint(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=5), dataset)
+
+    calls: list[int] = []
+
+    def poisoned(*, fake: torch.Tensor, kind: GeneratorLoss) -> torch.Tensor:
+        calls.append(1)
+        return generator_loss(fake=fake, kind=kind) * (float("nan") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr("cxrgan.training.step.generator_loss", poisoned)
+    message = r"step 8: loss_g is nan, training stopped; the last good checkpoint, of step 5, is kept"
+    with pytest.raises(RunError, match=message):
+        resume(folder, dataset, steps=20)
+    assert folder.steps() == [5]
+    for value in load_file(folder.checkpoint(5) / "generator.safetensors").values():
+        assert value.isfinite().all()
+    assert next(row for row in folder.read_rows() if row["step"] == 8)["loss_g"] is None
+
+
+def test_weights_that_are_no_numbers_are_never_saved(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Step.__call__
+
+    def poisoned(self: Step, real: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        logged = original(self, real, latents)
+        with torch.no_grad():
+            next(self.players.generator.parameters()).fill_(float("inf"))
+        return logged
+
+    monkeypatch.setattr(Step, "__call__", poisoned)
+    folder = start(replace(TINY, steps=1), dataset, tmp_path / "run", recipe="tiny", data="data")
+    with pytest.raises(RunError, match="step 1: a weight of the generator is not finite"):
+        train(folder, folder.read_info().config, dataset)
+    assert folder.steps() == []
+
+
+def test_another_configuration_is_refused_with_the_difference_named(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    config = folder.read_info().config
+    other = replace(config, lr=1e-3, steps=5, model=replace(config.model, ngf=8))
+    with pytest.raises(UserError, match=r"another configuration: model.ngf was 4, is now 8, lr was 0.0002, is now 0.0"):
+        train(folder, other, dataset)
+
+
+def test_other_images_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    other = load_dataset(write_tiny_dataset(tmp_path / "other", seed=1))
+    with pytest.raises(UserError, match="trained on other images"):
+        train(folder, folder.read_info().config, other)
+
+
+@pytest.mark.parametrize("name", ["generator", "optimizer_d"])
+def test_a_damaged_checkpoint_is_refused(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    file = folder.checkpoint(2) / f"{name}.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UserError, match="step-000002 is damaged or incomplete"):
+        resume(folder, dataset, steps=4)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (Path.write_text, (Path("trap-was-sprung"), "code ran"))  # type: ignore[return-value]
+
+
+def test_loading_never_runs_code(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    monkeypatch.chdir(tmp_path)
+    for file in folder.checkpoint(2).glob("*.safetensors"):
+        file.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UserError, match="damaged"):
+        resume(folder, dataset, steps=4)
+    assert not Path("trap-was-sprung").exists()
+
+
+def test_a_folder_that_is_taken_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    with pytest.raises(UserError, match="holds a run already; go on with it: cxrgan train --resume"):
+        start(TINY, dataset, folder.path, recipe="tiny", data="data")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not lose me")
+    with pytest.raises(UserError, match="is not empty"):
+        start(TINY, dataset, tmp_path / "mine", recipe="tiny", data="data")
+
+
+def test_data_that_do_not_fit_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    bigger = replace(TINY, model=replace(TINY.model, image_size=64))
+    with pytest.raises(UserError, match="32-pixel images, but the networks make 64"):
+        start(bigger, dataset, tmp_path / "run", recipe="tiny", data="data")
+    with pytest.raises(UserError, match="has 40 training images, fewer than a batch of 64"):
+        start(replace(TINY, batch_size=64), dataset, tmp_path / "run", recipe="tiny", data="data")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_here_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA GPU")
+    with pytest.raises(UserError, match="device is 'cuda', but this machine has none"):
+        start(replace(TINY, device="cuda"), dataset, tmp_path / "run", recipe="tiny", data="data")
