@@ -324,3 +324,12 @@ def test_a_device_that_is_not_here_is_refused(dataset: Dataset, tmp_path: Path) 
         pytest.skip("this machine has a CUDA GPU")
     with pytest.raises(UserError, match="device is 'cuda', but this machine has none"):
         start(replace(TINY, device="cuda"), dataset, tmp_path / "run", recipe="tiny", data="data")
+
+
+def test_compiling_without_a_compiler_goes_on_and_says_so(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cxrgan.training.loop.can_compile", lambda device: False)
+    folder = start(replace(TINY, compile=True), dataset, tmp_path / "run", recipe="tiny", data="data")
+    assert folder.read_info().config.compile is False
+    assert "going on without it" in capsys.readouterr().err

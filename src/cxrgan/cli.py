@@ -32,7 +32,7 @@ command shows the traceback of an error."""
 class Prepare:
     """Turn chest X-rays from anywhere into a dataset folder."""
 
-    source: tyro.conf.Positional[str]
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
     """A folder (Kaggle's layout, classes, or flat), a MedMNIST .npz, or one of: phantom, pneumoniamnist, kaggle."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The dataset folder to make."""
@@ -72,7 +72,7 @@ class Train:
     settings: TrainConfig = DCGAN
 
     def run(self) -> int:
-        from cxrgan.console import console, duration
+        from cxrgan.console import duration
         from cxrgan.data.dataset import load_dataset
         from cxrgan.training.checkpoint import RunFolder
         from cxrgan.training.loop import start
@@ -87,9 +87,10 @@ class Train:
             name = "custom" if self.config else self.recipe
             folder = start(self.settings, dataset, self.run_folder, recipe=name, data=str(self.data.resolve()))
         status = _train(folder, self.settings if self.resume else None, dataset, self.tensorboard)
-        seconds = folder.read_rows()[-1]["seconds"]
-        console.print(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
-        console.print(f"make images: cxrgan generate {folder.path} --num 64 --out images")
+        if status == 0:
+            seconds = folder.read_rows()[-1]["seconds"]
+            print(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
+            print(f"make images: cxrgan generate {folder.path} --num 64 --out images")
         return status
 
 

@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines where the output is no terminal
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class ProgressBar:

@@ -317,5 +317,4 @@ def _warn_if_few(manifest: Manifest) -> None:
         console.print(
             f"Only {num} training images: training needs at least a batch, and a good generator thousands.",
             style="yellow",
-            soft_wrap=True,
         )

@@ -1,5 +1,9 @@
 """Where a run computes and in which precision, chosen for the machine unless it is told."""
 
+import importlib.util
+import os
+import shutil
+
 import torch
 
 from cxrgan.errors import UserError
@@ -27,3 +31,10 @@ def choose_precision(wanted: Precision, device: Device) -> Precision:
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if device == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def can_compile(device: Device) -> bool:
+    """Whether torch.compile finds what it needs: Triton for a GPU, a C++ compiler for a CPU."""
+    if device == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cxrgan.console import console
 from cxrgan.data.dataset import Dataset, batch_indices
 from cxrgan.errors import RunError, UserError
 from cxrgan.images import grid, save_png
@@ -28,7 +29,7 @@ from cxrgan.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from cxrgan.training.device import choose_device, choose_precision
+from cxrgan.training.device import can_compile, choose_device, choose_precision
 from cxrgan.training.recipes import TrainConfig
 from cxrgan.training.step import LOGGED, Players, Step, new_players, step_latents
 
@@ -55,6 +56,9 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
     _check_fits(config, dataset)
     device = choose_device(config.device)
     config = replace(config, device=device, precision=choose_precision(config.precision, device))
+    if config.compile and not can_compile(device):
+        console.print("torch.compile needs a C++ compiler (on a GPU: Triton) and finds none; going on without it")
+        config = replace(config, compile=False)
     folder = RunFolder(path)
     folder.create(RunInfo(recipe, config, data, dataset.sha256, len(dataset.images)))
     return folder

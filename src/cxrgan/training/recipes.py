@@ -45,7 +45,7 @@ class TrainConfig:
     precision: Precision = "auto"
     """`auto` takes bf16 autocast where the hardware multiplies in it, else fp32."""
     compile: bool = False
-    """torch.compile the networks: minutes of warm-up; gains nothing on the CPUs measured."""
+    """torch.compile the networks: up to a minute of warm-up; no faster on the CPU it was measured on."""
     log_every: int = 10
     """Steps between two writings of metrics.jsonl, which has a line for every step."""
     sample_every: int | None = None
