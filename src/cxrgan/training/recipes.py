@@ -93,9 +93,9 @@ DCGAN = TrainConfig()
 QUICK = replace(
     DCGAN,
     model=replace(DCGAN.model, ngf=32, ndf=32),
-    steps=600,
+    steps=1200,
     batch_size=32,
-    sample_every=100,
+    sample_every=200,
     ema_halflife=2000,
 )
 """A small network for a first look within minutes on two cores."""
