@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich.table import Table
 
 from cxrgan.files import replacing
 
+HIGHER_IS_BETTER = {"inception_score", "precision", "recall", "density", "coverage"}
 GENERATOR, DISCRIMINATOR = "#c2410c", "#1d4ed8"
 
 
@@ -29,6 +31,60 @@ def plot_losses(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     below.legend(loc="center right")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def plot_metrics(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Measurements of metrics.jsonl -> a PNG: Frechet distance with its floor, precision and recall."""
+    measured = [row for row in rows if row.get("frechet_distance") is not None]
+    steps = [row["step"] for row in measured]
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    above.plot(steps, [row["frechet_distance"] for row in measured], "o-", color=GENERATOR, label="generated")
+    above.plot(steps, [row["frechet_floor"] for row in measured], "--", color="grey", label="floor: real halves")
+    above.set_ylabel(f"Frechet distance ({measured[-1]['features']})")
+    above.set_ylim(bottom=0)
+    above.legend(loc="upper right")
+    below.plot(steps, [row["precision"] for row in measured], "o-", color=GENERATOR, label="precision")
+    below.plot(steps, [row["recall"] for row in measured], "o-", color=DISCRIMINATOR, label="recall")
+    below.set_ylim(-0.03, 1.03)
+    below.set_xlabel("iteration")
+    below.legend(loc="upper right")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def evaluation_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Rows of evaluation.json that have a value -> a table for the terminal for each network and class."""
+    tables: dict[tuple[str, str | None], Table] = {}
+    for row in rows:
+        if row["value"] is None:
+            continue
+        group = (row["features"], row["label"])
+        if group not in tables:
+            table = Table(title=f"{row['features']}, {row['label'] or 'all images'}", title_justify="left")
+            for column in ("metric", "tap"):
+                table.add_column(column, no_wrap=True)
+            for column in ("value", "floor", "ratio"):
+                table.add_column(column, justify="right", no_wrap=True)
+            tables[group] = table
+        spread = "" if row["std"] is None else f" ± {_number(row['std'])}"
+        tables[group].add_row(
+            f"{row['metric'].replace('_', ' ')} {'↑' if row['metric'] in HIGHER_IS_BETTER else '↓'}",
+            row["tap"],
+            _number(row["value"]) + spread,
+            _number(row["floor"]),
+            _number(row["ratio"]),
+        )
+    return list(tables.values())
+
+
+def evaluation_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not computed, and why, in a line each."""
+    return [f"{row['features']}, {row['metric']}: {row['note']}" for row in rows if row["value"] is None]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _curve(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, label: str, colour: str) -> None:

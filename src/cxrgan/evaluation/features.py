@@ -1,0 +1,99 @@
+"""uint8 images -> features, once: kept on disk under the content of the images and of the network."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from cxrgan.console import ProgressBar
+from cxrgan.files import write_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BATCH = 32
+MAX_CACHE_BYTES = 4 * 2**30  # the oldest features go first
+
+
+class FeatureNetwork(Protocol):
+    """A network that metrics are measured with."""
+
+    @property
+    def name(self) -> str:
+        """What metric rows call it; another name for other weights."""
+
+    @property
+    def sha256(self) -> str:
+        """Of all that decides its numbers: the weights and the precision."""
+
+    @property
+    def resize(self) -> str:
+        """How it brings images to its own size."""
+
+    @property
+    def main_tap(self) -> str:
+        """The tap for all metrics but the Frechet distance, which is measured at every one."""
+
+    def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(N, 1, H, W) uint8 -> tap -> (N, D) float32; taps that begin with `logits` are for the Inception Score."""
+
+
+def cache_folder() -> Path:
+    """Where features are kept: in the user's cache folder."""
+    import pooch
+
+    return Path(pooch.os_cache("cxrgan")) / "features"
+
+
+def extract(
+    network: FeatureNetwork, images: "NDArray[np.uint8]", *, cache: Path | None
+) -> "dict[str, NDArray[np.float32]]":
+    """Images (N, H, W) uint8 -> tap -> (N, D) float32, from the folder `cache` where it has them.
+
+    A file of the cache is named by the SHA-256 of the network, the shape and every pixel, so that a changed
+    image or network never meets old features.
+    """
+    digest = hashlib.sha256(f"{network.sha256} {images.shape}".encode())
+    digest.update(np.ascontiguousarray(images).data)
+    file = cache / f"{digest.hexdigest()}.safetensors" if cache else None
+    if file and file.exists():
+        try:
+            features: dict[str, NDArray[np.float32]] = load_file(file)
+            file.touch()
+            return features
+        except SafetensorError:  # cut off by a crash of the machine: made again below
+            pass
+    with ProgressBar(f"features of {network.name}", len(images)) as bar:
+        features = compute(network, images, bar.advance)
+    if cache and file:
+        write_bytes(file, save(features))
+        _shrink(cache)
+    return features
+
+
+@torch.inference_mode()
+def compute(
+    network: FeatureNetwork, images: "NDArray[np.uint8]", advance: Callable[[int], None] = lambda num: None
+) -> "dict[str, NDArray[np.float32]]":
+    """What `extract` gives, computed; `advance` hears of every batch how many images it had."""
+    parts: dict[str, list[torch.Tensor]] = {}
+    for first in range(0, len(images), BATCH):
+        batch = torch.from_numpy(images[first : first + BATCH]).unsqueeze(1)
+        for tap, values in network(batch).items():
+            parts.setdefault(tap, []).append(values.float().cpu())
+        advance(len(batch))
+    return {tap: torch.cat(values).numpy() for tap, values in parts.items()}
+
+
+def _shrink(cache: Path) -> None:
+    files = sorted(cache.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+    total = 0
+    for file in files:
+        total += file.stat().st_size
+        if total > MAX_CACHE_BYTES:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""The networks that metrics are measured with, by name; those that are not here become a row that says why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cxrgan.errors import UserError
+from cxrgan.evaluation import Ruler
+from cxrgan.evaluation.evaluate import Row, unavailable
+from cxrgan.evaluation.features import FeatureNetwork
+
+
+def load_networks(
+    rulers: Sequence[Ruler], *, inception_weights: Path | None = None, exact: bool = False
+) -> tuple[list[FeatureNetwork], list[Row]]:
+    """The networks of `rulers` that can be had here, and a row for each that cannot.
+
+    A file of weights that the user named must be right: what is wrong with it is a UserError.
+    """
+    networks: list[FeatureNetwork] = []
+    missing: list[Row] = []
+    for ruler in rulers:
+        try:
+            networks.append(_load(ruler, inception_weights, exact))
+        except UserError as error:
+            if ruler == "inception" and inception_weights is not None:
+                raise
+            missing.append(unavailable(ruler, str(error)))
+    return networks, missing
+
+
+def _load(ruler: Ruler, inception_weights: Path | None, exact: bool) -> FeatureNetwork:
+    match ruler:
+        case "domain":
+            from cxrgan.evaluation.domain import load_domain
+
+            return load_domain()
+        case "inception":
+            from cxrgan.evaluation.inception import load_inception
+
+            return load_inception(inception_weights, exact=exact)
+        case "xrv":
+            from cxrgan.evaluation.optional import load_xrv
+
+            return load_xrv()
+        case "rad-dino":
+            from cxrgan.evaluation.optional import load_rad_dino
+
+            return load_rad_dino()

@@ -1,0 +1,123 @@
+"""What can be compared: a run, a dataset folder, an npz of `generate`, or any folder of images, as uint8 arrays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from cxrgan.console import console
+from cxrgan.data.dataset import load_dataset, read_manifest
+from cxrgan.data.decode import Unusable
+from cxrgan.data.prepare import decode_records
+from cxrgan.data.sources import folder_source
+from cxrgan.errors import UserError
+from cxrgan.generate import load_generator
+from cxrgan.training.checkpoint import RunFolder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNLABELLED = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """One side of a comparison."""
+
+    images: "NDArray[np.uint8]"
+    """(N, M, M) uint8."""
+    labels: "NDArray[np.str_]"
+    """(N,), the class of each image; empty text where there is none."""
+    name: str
+    split: str | None
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted(set(self.labels.tolist()) - {UNLABELLED})
+
+    def of_class(self, label: str | None) -> "NDArray[np.bool_]":
+        """(N,) whether an image has this label; every image has None."""
+        return np.full(len(self.labels), True) if label is None else np.asarray(self.labels == label)
+
+
+def is_run(path: Path) -> bool:
+    return RunFolder(path).config_file.exists()
+
+
+def image_size(path: Path) -> int | None:
+    """The images' own size, where `path` is a run or a dataset folder; None for other folders."""
+    if is_run(path):
+        return RunFolder(path).read_info().config.model.image_size
+    if (path / "manifest.json").exists():
+        return int(read_manifest(path)["size"])
+    return None
+
+
+def dataset_set(path: Path, split: str) -> ImageSet:
+    """The images of one split of a dataset folder."""
+    dataset = load_dataset(path, split)
+    names = np.array([*dataset.classes, UNLABELLED])
+    return ImageSet(dataset.images, names[dataset.labels], dataset.name, split)
+
+
+def run_set(path: Path, num: int, seed: int) -> ImageSet:
+    """The images of the seeds from `seed` on, made by a run."""
+    generator = load_generator(path)
+    images = generator.sample(num, seed)
+    return ImageSet(images, np.full(num, UNLABELLED), f"{path.name}, step {generator.step}", None)
+
+
+def folder_set(path: Path, size: int) -> ImageSet:
+    """All images below a folder, copies included, cropped to size x size; the folders are the classes."""
+    source = folder_source(path)
+    records = sorted(source.records, key=lambda record: record.origin)
+    results = [result for _, result in decode_records(records, size, "crop")]
+    usable = [index for index, result in enumerate(results) if not isinstance(result, Unusable)]
+    if not usable:
+        raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
+    num_bad = len(results) - len(usable) + len(source.rejected)
+    if num_bad:
+        console.print(f"{path}: {num_bad} files are no usable images and are left out", style="yellow")
+    images = np.stack([np.asarray(results[index]) for index in usable])
+    labels = np.array([records[index].label or UNLABELLED for index in usable])
+    return ImageSet(images, labels, source.name, None)
+
+
+def first_image_size(path: Path) -> int:
+    """The shorter side of the first image below a folder that can be read."""
+    for record in sorted(folder_source(path).records, key=lambda record: record.origin):
+        try:
+            with Image.open(record.image) as image:  # type: ignore[arg-type]
+                return min(image.size)
+        except OSError:
+            continue
+    raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
+
+
+def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: int) -> tuple[ImageSet, ImageSet]:
+    """The real images of `data` and those of `target` to hold against them, of the same size.
+
+    A run makes as many images as there are real ones, or `num`; other targets give all they have, or the first
+    `num`. A plain folder is brought to the size of the other side, or where both are plain to that of `data`.
+    """
+    for path in (target, data):
+        if not path.is_dir():
+            raise UserError(f"{path} is no folder; give a run, a dataset folder, or a folder of images")
+    if is_run(data):
+        raise UserError(f"{data} is a run; --data is the real side: a dataset folder or a folder of images")
+    size = image_size(data) or image_size(target) or first_image_size(data)
+    real = dataset_set(data, split) if image_size(data) else folder_set(data, size)
+    if is_run(target):
+        fake = run_set(target, num or len(real.images), seed)
+    elif image_size(target):
+        fake = dataset_set(target, split)
+    else:
+        fake = folder_set(target, size)
+    if fake.images.shape[1:] != real.images.shape[1:]:
+        raise UserError(
+            f"{target} has {fake.images.shape[1]}-pixel images, {data} has {real.images.shape[1]}; "
+            f"prepare the dataset with --size {fake.images.shape[1]}"
+        )
+    return real, ImageSet(fake.images[:num], fake.labels[:num], fake.name, fake.split)
