@@ -44,8 +44,8 @@ def test_help_shows_the_values_of_the_recipe(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main(["train", "--recipe", "exp5", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "image; even, 32 to 256. (default: 128)" in shown or "(default: 128)" in shown
-    assert "--latent-size" in shown
+    shown = " ".join(shown.replace("│", " ").split())
+    assert "M, pixels a side; even, 32 to 256. (default: 128)" in shown
 
 
 def test_from_a_folder_of_pictures_to_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +101,9 @@ def test_a_resumed_run_refuses_another_learning_rate(
     ("arguments", "message"),
     [
         (["train"], "name the dataset and the run"),
+        (["train", "--epochs", "2", "--steps", "3"], "both --epochs and --steps are given"),
+        (["train", "--resume", "run", "--recipe", "exp4", "--config", "a.toml"], "leave out --recipe and --config"),
+        (["train", "--seed", "99999999999999999999"], "seed is 99999999999999999999, but must be at most"),
         (["train", "--data", "nowhere", "--run", "run"], "nowhere is no dataset folder; make one with"),
         (["train", "--resume", "nowhere"], "nowhere holds no run"),
         (["train", "--recipe", "exp7"], "there is no recipe 'exp7'"),
@@ -149,3 +152,32 @@ def test_tensorboard_that_is_missing_is_one_clear_line(
     )
     assert status == 2
     assert "pip install 'cxrgan[tensorboard]'" in error
+
+
+def test_epochs_replace_a_length_in_steps(data: Path, tmp_path: Path) -> None:
+    run, epochs = str(tmp_path / "run"), ["--epochs", "1"]
+    assert main(["train", "--data", str(data), "--run", run, "--recipe", "quick", *SMALL, *epochs]) == 0
+    assert RunFolder(Path(run)).steps() == [5]  # 40 images in batches of 8
+    assert main(["train", "--resume", run, "--epochs", "2"]) == 0
+    assert RunFolder(Path(run)).steps()[-1] == 10
+
+
+def test_a_missing_tensorboard_spoils_no_run_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run = tmp_path / "run"
+    assert main(["train", "--data", str(data), "--run", str(run), "--steps", "1", "--tensorboard", *SMALL]) == 2
+    assert not run.exists()
+
+
+def test_a_failure_nobody_foresaw_is_one_line(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("cxrgan.data.prepare.prepare", fail)
+    status, error = status_and_error(capsys, "prepare", "phantom", "--out", data / "new")
+    assert status == 1
+    assert error == "cxrgan: RuntimeError: out of memory; --debug shows where it happened\n"

@@ -72,3 +72,13 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     with pytest.raises(UserError, match="not of format 1"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("missing", ["images_sha256", "classes", "name", "images", "counts"])
+def test_a_manifest_that_lacks_something_is_one_clear_error(missing: str, tmp_path: Path) -> None:
+    path = write_tiny_dataset(tmp_path / "data")
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest[missing]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"damaged|no images in the split"):
+        load_dataset(path, split="test" if missing == "counts" else "train")

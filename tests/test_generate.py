@@ -11,13 +11,13 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
 from cxrgan.generate import (
-    NOTE,
     TrainedGenerator,
     load_generator,
     write_interpolation,
     write_npz,
     write_pngs,
 )
+from cxrgan.images import SYNTHETIC
 from cxrgan.training.loop import start, train
 from cxrgan.training.recipes import TrainConfig
 
@@ -74,7 +74,7 @@ def test_files_carry_the_seed_and_say_that_they_are_synthetic(generator: Trained
     assert {p.name for p in tmp_path.iterdir()} == {f"seed-00000{i}.png" for i in (5, 6, 7)} | {"grid.png"}
     with Image.open(tmp_path / "seed-000006.png") as image:
         assert np.array_equal(np.asarray(image), images[1])
-        assert image.info["Description"] == NOTE
+        assert image.info["Description"] == SYNTHETIC
     write_npz(images, 5, tmp_path)
     with np.load(tmp_path / "images.npz") as stored:
         assert np.array_equal(stored["images"], images)
@@ -94,5 +94,9 @@ def test_bad_requests_are_named(generator: TrainedGenerator, tmp_path: Path) -> 
         generator.sample(0, seed=0)
     with pytest.raises(UserError, match=r"cannot interpolate \(1, 2\) in 1 images"):
         generator.interpolate((1, 2), 1)
+    with pytest.raises(UserError, match=r"cannot interpolate \(3, 3\)"):
+        generator.interpolate((3, 3), 5)
+    with pytest.raises(UserError, match="from seed 99999999999999999999"):
+        generator.sample(1, seed=99999999999999999999)
     with pytest.raises(UserError, match="holds no run"):
         load_generator(tmp_path)

@@ -1,7 +1,6 @@
 """Sources: what each kind of SOURCE offers, which patients, splits and classes it names, and what it refuses."""
 
 import os
-import pickle
 import sys
 from collections import defaultdict
 from functools import partial
@@ -17,7 +16,6 @@ import requests
 from cxrgan.data import sources
 from cxrgan.data.sources import (
     PNEUMONIAMNIST_MD5,
-    Record,
     fetch_pneumoniamnist,
     folder_source,
     npz_source,
@@ -344,15 +342,6 @@ def test_phantom_has_both_classes_in_turn_and_no_split() -> None:
     assert source.license == "CC0-1.0"
     with pytest.raises(UserError, match="num is 0"):
         phantom_source(num=0, size=32, seed=3)
-
-
-def test_made_images_survive_pickling(tmp_path: Path) -> None:
-    made = (*phantom_source(num=1, size=32, seed=3).records, *npz_source(medmnist(tmp_path / "a.npz")).records)
-    for record in made[:2]:
-        again: Record = pickle.loads(pickle.dumps(record))
-        assert not isinstance(record.image, Path)
-        assert not isinstance(again.image, Path)
-        np.testing.assert_array_equal(again.image.load(), record.image.load())
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,73 @@ def test_a_damaged_checkpoint_is_refused(name: str, dataset: Dataset, tmp_path: 
         resume(folder, dataset, steps=4)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("state.json", '{"config": [1]}'),
+        ("state.json", '{"progress": {}}'),
+        ("optimizer_g.safetensors", "08000000000000007b7d202020202020"),  # valid, and empty
+    ],
+)
+def test_a_checkpoint_that_lacks_something_is_refused_not_guessed(
+    file: str, content: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    raw = content.encode() if file.endswith("json") else bytes.fromhex(content)
+    (folder.checkpoint(2) / file).write_bytes(raw)
+    with pytest.raises(UserError, match="step-000002"):
+        resume(folder, dataset, steps=4)
+
+
+def test_a_resume_that_fails_leaves_the_settings_as_they_were(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=4), dataset)
+    before = folder.config_file.read_bytes()
+    with pytest.raises(UserError, match="is at step 4 already; ask for more than 3"):
+        resume(folder, dataset, steps=3)
+    assert folder.config_file.read_bytes() == before
+    assert [row["step"] for row in folder.read_rows()] == [1, 2, 3, 4]
+
+
+def test_a_resumed_run_settles_automatic_choices(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    train(folder, replace(TINY, steps=3, device="auto", precision="auto"), dataset)
+    assert "auto" not in (folder.read_info().config.device, folder.read_info().config.precision)
+
+
+def test_two_processes_cannot_train_one_run(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    with folder.locked(), pytest.raises(UserError, match="another process is training"):
+        resume(folder, dataset, steps=4)
+    assert resume(folder, dataset, steps=4) == 4
+
+
+def test_a_damaged_log_or_config_is_one_clear_error(dataset: Dataset, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    folder.metrics_file.write_text("no json\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged"):
+        resume(folder, dataset, steps=4)
+    folder.config_file.write_text('{"config": 3}')
+    with pytest.raises(UserError, match=r"cannot read .*config\.json"):
+        folder.read_info()
+
+
+def test_a_signal_in_the_last_step_still_ends_the_run(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = Step.__call__, []
+
+    def interrupted(self: Step, real: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, real, latents)
+
+    monkeypatch.setattr(Step, "__call__", interrupted)
+    folder = new_run(tmp_path / "run", replace(TINY, steps=4), dataset)
+    assert folder.steps() == [4]
+    assert (folder.samples / "real-and-fake-end.png").exists()
+
+
 class Trap:
     def __reduce__(self) -> tuple[object, tuple[str, str]]:
         return (Path.write_text, (Path("trap-was-sprung"), "code ran"))  # type: ignore[return-value]

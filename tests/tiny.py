@@ -33,6 +33,7 @@ def write_tiny_dataset(path: Path, num: int = 40, size: int = 32, seed: int = 0)
     manifest = {
         "format": 1,
         "name": "tiny",
+        "size": size,
         "classes": ["NORMAL"],
         "images_sha256": hashlib.sha256((path / "images.npy").read_bytes()).hexdigest(),
         "counts": {"train": {"NORMAL": num}},

@@ -8,13 +8,14 @@ import argparse
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from cxrgan.errors import UserError
+from cxrgan.evaluation import Ruler
 from cxrgan.images import Fit
 from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, from_dict, recipe
 
@@ -76,7 +77,10 @@ class Train:
         from cxrgan.data.dataset import load_dataset
         from cxrgan.training.checkpoint import RunFolder
         from cxrgan.training.loop import start
+        from cxrgan.training.observers import require_tensorboard
 
+        if self.tensorboard:
+            require_tensorboard()
         if self.resume is not None:
             folder = RunFolder(self.resume)
             dataset = load_dataset(self.data or Path(folder.read_info().data))
@@ -88,7 +92,7 @@ class Train:
             folder = start(self.settings, dataset, self.run_folder, recipe=name, data=str(self.data.resolve()))
         status = _train(folder, self.settings if self.resume else None, dataset, self.tensorboard)
         if status == 0:
-            seconds = folder.read_rows()[-1]["seconds"]
+            seconds = sum(row["seconds"] for row in folder.read_rows()[-1:])
             print(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
             print(f"make images: cxrgan generate {folder.path} --num 64 --out images")
         return status
@@ -112,11 +116,13 @@ class Generate:
     """Two seeds: make instead the way from one to the other, as a strip and a GIF."""
     frames: int = 12
     """Images on that way."""
+    best: bool = False
+    """Take the best checkpoint that `train --evaluate-every` found, not the newest."""
 
     def run(self) -> int:
         from cxrgan.generate import load_generator, write_interpolation, write_npz, write_pngs
 
-        generator = load_generator(self.run_folder)
+        generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
             images = generator.interpolate(self.interpolate, self.frames)
             write_interpolation(images, self.interpolate, self.out)
@@ -128,8 +134,77 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Evaluate:
+    """Measure how good a run, or a folder of images, is: every metric beside its floor."""
+
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FOLDER")]
+    """A run folder, or any folder of images, or a dataset folder."""
+    data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The real images: a dataset folder, or any folder of images."""
+    num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """How many images a run makes; left out, as many as there are real ones."""
+    split: Literal["train", "val", "test"] = "train"
+    """Which images of a dataset folder are the real ones."""
+    seed: int = 0
+    """The run's first seed; it also draws the halves of the floor."""
+    rulers: tuple[Ruler, ...] = ("domain", "inception")
+    """Networks to measure with; the last two need extras: domain, inception, xrv, rad-dino."""
+    inception_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The FID's Inception weights; left out, the cache or a download of 96 MB."""
+    exact: bool = False
+    """Inception in fp32, where the hardware would do bf16."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where the rows go; left out, evaluation.json in the run folder, or nowhere for other folders."""
+
+    def run(self) -> int:
+        from rich.console import Console
+
+        from cxrgan.evaluation.evaluate import evaluate
+        from cxrgan.evaluation.features import cache_folder
+        from cxrgan.evaluation.networks import load_networks
+        from cxrgan.evaluation.sets import is_run, open_pair
+        from cxrgan.files import write_json
+        from cxrgan.report import evaluation_notes, evaluation_tables
+
+        real, fake = open_pair(self.target, self.data, num=self.num, split=self.split, seed=self.seed)
+        networks, missing = load_networks(self.rulers, inception_weights=self.inception_weights, exact=self.exact)
+        rows = evaluate(real=real, fake=fake, networks=networks, seed=self.seed, cache=cache_folder()) + missing
+        print(f"{fake.name}: {len(fake.images)} images against {len(real.images)} of {real.name}")
+        Console().print(*evaluation_tables(rows))
+        print(*evaluation_notes(rows), sep="\n")
+        file = self.json or (self.target / "evaluation.json" if is_run(self.target) else None)
+        if file:
+            write_json(file, {"target": fake.name, "data": real.name, "rows": rows})
+            print(f"rows in {file}")
+        return 0
+
+
+@dataclass(frozen=True)
+class TrainDomain:
+    """Train the chest X-ray network that metrics are measured with; the shipped one was made so."""
+
+    data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """A dataset folder of the Kermany (Kaggle) set, whose file names tell the classes; 128 pixels is best."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The weights to write (.safetensors), with their provenance beside them (.json)."""
+    epochs: int = 18
+    """Passes over the training images."""
+    seed: int = 0
+    """Decides the first weights, the order of the images and their augmentation."""
+
+    def run(self) -> int:
+        from cxrgan.evaluation.train_domain import DomainConfig, train_domain
+
+        config = DomainConfig(epochs=self.epochs, seed=self.seed)
+        test = train_domain(self.data, self.out, config)["test"]
+        print(f"test AUC: pneumonia {test['auc_pneumonia']:.3f}, mean of the classes {test['auc_macro']:.3f}")
+        print(f"weights in {self.out}, provenance in {self.out.with_suffix('.json')}")
+        return 0
+
+
+@dataclass(frozen=True)
 class Demo:
-    """Everything once, in minutes and offline: phantom X-rays, a short training, a grid and the loss plot."""
+    """Everything once, in minutes and offline: phantom X-rays, a short training, images, plots, metrics."""
 
     out: Path = Path("demo")
     """Folder for all that is made; a demo that was interrupted goes on there."""
@@ -156,6 +231,8 @@ class Demo:
             print(f"the images:       {images / 'grid.png'}")
             print(f"real beside fake: {run / 'samples' / 'real-and-fake-end.png'}")
             print(f"the losses:       {run / 'losses.png'}")
+            print("4. measuring them with the network that is shipped", flush=True)
+            Evaluate(target=run, data=data, rulers=("domain",)).run()
             print("next, on your own X-rays: cxrgan prepare FOLDER --out DATASET")
         return status
 
@@ -188,6 +265,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("cxrgan: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:  # a mistake of ours, or a machine at its end: memory, drivers
+        if debug:
+            raise
+        print(f"cxrgan: {type(error).__name__}: {error}; --debug shows where it happened", file=sys.stderr)
+        return 1
 
 
 def _commands(arguments: Sequence[str]) -> Any:
@@ -197,6 +279,8 @@ def _commands(arguments: Sequence[str]) -> Any:
         Annotated[Prepare, tyro.conf.subcommand("prepare")]
         | Annotated[Train, train]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[TrainDomain, tyro.conf.subcommand("train-domain")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
 
@@ -204,37 +288,54 @@ def _commands(arguments: Sequence[str]) -> Any:
 def _settings(arguments: Sequence[str]) -> TrainConfig:
     """What the flags of `train` start from: the resumed run's settings, or the recipe with the TOML file over it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--recipe", default="dcgan")
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--resume", type=Path)
+    for name in ("recipe", "config", "resume", "run", "epochs", "steps"):
+        parser.add_argument(f"--{name}")
     chosen, _ = parser.parse_known_args(arguments)
-    if chosen.resume is not None:
+    if chosen.epochs and chosen.steps:
+        raise UserError("both --epochs and --steps are given; one of them says how long the run is")
+    if chosen.resume:
+        new_run = [f"--{name}" for name in ("recipe", "config", "run") if getattr(chosen, name)]
+        if new_run:
+            raise UserError(f"--resume goes on with a run as it is; leave out {' and '.join(new_run)}")
         from cxrgan.training.checkpoint import RunFolder
 
-        return RunFolder(chosen.resume).read_info().config
-    settings = recipe(chosen.recipe)
-    if chosen.config is None:
-        return settings
+        settings = RunFolder(Path(chosen.resume)).read_info().config
+    else:
+        settings = recipe(chosen.recipe or "dcgan")
+    if chosen.config:
+        settings = _with_file(settings, Path(chosen.config))
+    return replace(settings, steps=None) if chosen.epochs else settings
+
+
+def _with_file(settings: TrainConfig, file: Path) -> TrainConfig:
     try:
-        values = tomllib.loads(chosen.config.read_text())
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {chosen.config}: {error}") from error
-    return from_dict(values, settings, where=str(chosen.config))
+        raise UserError(f"cannot read {file}: {error}") from error
+    if "epochs" in values:  # as on the command line, the length in epochs replaces a recipe's length in steps
+        settings = replace(settings, steps=None)
+    return from_dict(values, settings, where=str(file))
 
 
 def _train(folder: "RunFolder", config: TrainConfig | None, dataset: "Dataset", tensorboard: bool) -> int:
     from cxrgan.console import ProgressBar
     from cxrgan.training.loop import Observer, train
-    from cxrgan.training.observers import LiveLine, LossPlot, TensorBoard
+    from cxrgan.training.observers import LiveLine, Plots, TensorBoard
 
     config = config or folder.read_info().config
     num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
+    evaluator = None
+    if config.evaluate_every:
+        from cxrgan.evaluation.domain import load_domain
+        from cxrgan.evaluation.during import make_evaluator
+
+        evaluator = make_evaluator(dataset.images, load_domain())
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
-        observers: list[Observer] = [LiveLine(bar), LossPlot(folder)]
+        observers: list[Observer] = [LiveLine(bar), Plots(folder)]
         if tensorboard:
             observers.append(TensorBoard(folder))
-        last = train(folder, config, dataset, observers)
+        last = train(folder, config, dataset, observers, evaluator)
     if last < num_steps:
         print(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}", file=sys.stderr)
         return 130

@@ -16,6 +16,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary path may be made into a file or a folder, and keeps the suffix of `path`. A folder can only
     take the place of nothing, since the file system has no atomic exchange for folders.
     """
+    path = path.absolute()  # a bare `.` has no name
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -40,11 +41,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def _flush(path: Path) -> None:
-    """Ask the disk to hold a file, or the names in a folder, now."""
+    """Ask the disk to hold a file, or the names in a folder, now; Windows has no such call for folders."""
+    if os.name == "nt":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

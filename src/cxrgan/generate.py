@@ -11,18 +11,16 @@ from PIL import Image
 
 from cxrgan.errors import UserError
 from cxrgan.files import replacing
-from cxrgan.images import grid, save_png
+from cxrgan.images import SYNTHETIC, grid, save_png
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.dcgan import Generator
 from cxrgan.models.sampling import render, seed_latents
 from cxrgan.training.checkpoint import RunFolder, load_network
 from cxrgan.training.device import choose_device
+from cxrgan.training.recipes import MAX_SEED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-NOTE = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
-"""Written into every generated PNG."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +36,8 @@ class TrainedGenerator:
 
         The image of a seed is the same whatever else is asked for with it.
         """
-        if num < 1 or seed < 0:
-            raise UserError(f"cannot make {num} images from seed {seed}: at least 1 image, and a seed of at least 0")
+        if num < 1 or not 0 <= seed <= MAX_SEED - num:
+            raise UserError(f"cannot make {num} images from seed {seed}: at least 1 image, a seed from 0 to {MAX_SEED}")
         return self.render(seed_latents(self.config, range(seed, seed + num)))
 
     def interpolate(self, seeds: tuple[int, int], num: int) -> "NDArray[np.uint8]":
@@ -48,8 +46,10 @@ class TrainedGenerator:
         The way is the great circle between the two latents, along which a normal latent keeps its usual
         length (White 2016, "Sampling Generative Networks").
         """
-        if num < 2 or min(seeds) < 0:
-            raise UserError(f"cannot interpolate {seeds} in {num} images: at least 2 images, and seeds of at least 0")
+        if num < 2 or seeds[0] == seeds[1] or min(seeds) < 0 or max(seeds) > MAX_SEED:
+            raise UserError(
+                f"cannot interpolate {seeds} in {num} images: at least 2 images, and two seeds from 0 to {MAX_SEED}"
+            )
         first, last = seed_latents(self.config, seeds).unbind()
         cosine = torch.dot(first.flatten(), last.flatten()) / (first.norm() * last.norm())
         angle = torch.arccos(cosine.clamp(-1, 1))
@@ -63,13 +63,18 @@ class TrainedGenerator:
         return images
 
 
-def load_generator(run: str | Path) -> TrainedGenerator:
-    """The generator of a run folder's newest checkpoint; UserError when there is none or it is damaged."""
+def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
+    """The generator of a run folder's newest checkpoint, or of the best one that `--evaluate-every` found.
+
+    UserError when there is none or it is damaged.
+    """
     folder = RunFolder(Path(run))
     info = folder.read_info()
     if not folder.steps():
         raise UserError(f"{run} has no checkpoint yet; train it: cxrgan train --resume {run}")
-    step = folder.steps()[-1]
+    step = folder.best_step() if best else folder.steps()[-1]
+    if step is None:
+        raise UserError(f"{run} has no best checkpoint: it was trained without --evaluate-every")
     network = Generator(info.config.model)
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
     network.eval().requires_grad_(False)
@@ -80,8 +85,8 @@ def load_generator(run: str | Path) -> TrainedGenerator:
 def write_pngs(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
     """One PNG an image, named by its seed, and `grid.png` with up to 64 of them."""
     for seed, image in enumerate(images, start=first_seed):
-        save_png(out / f"seed-{seed:06d}.png", image, note=NOTE)
-    save_png(out / "grid.png", grid(images[:64]), note=NOTE)
+        save_png(out / f"seed-{seed:06d}.png", image, note=SYNTHETIC)
+    save_png(out / "grid.png", grid(images[:64]), note=SYNTHETIC)
 
 
 def write_npz(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
@@ -94,7 +99,7 @@ def write_npz(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
 def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:
     """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back."""
     name = f"interpolation-{seeds[0]}-{seeds[1]}"
-    save_png(out / f"{name}.png", grid(images, columns=len(images)), note=NOTE)
+    save_png(out / f"{name}.png", grid(images, columns=len(images)), note=SYNTHETIC)
     first, *others = [Image.fromarray(image) for image in [*images, *images[-2:0:-1]]]
     with replacing(out / f"{name}.gif") as temporary:
         first.save(temporary, save_all=True, append_images=others, duration=120, loop=0)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Fit = Literal["crop", "pad", "stretch"]
 
+SYNTHETIC = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
+"""The description in every PNG of generated images."""
+
 
 def to_float(images: "torch.Tensor") -> "torch.Tensor":
     """uint8 in [0, 255] -> float32 in [-1, 1], any shape."""

@@ -39,15 +39,19 @@ class Dataset:
 def load_dataset(path: Path, split: str = "train") -> Dataset:
     """Read the images of `split` from a folder made by `cxrgan prepare`; UserError when it is not one, or damaged."""
     manifest = read_manifest(path)
-    file = path / "images.npy"
     try:
-        with file.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        if sha256 != manifest["images_sha256"]:
-            raise UserError(f"{file} is not the file its manifest describes; prepare the dataset again")
-        images = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
+        return _read_split(path, manifest, split)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"the dataset folder {path} is damaged ({error!r}); prepare it again") from error
+
+
+def _read_split(path: Path, manifest: dict[str, Any], split: str) -> Dataset:
+    file = path / "images.npy"
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sha256 != manifest["images_sha256"]:
+        raise UserError(f"{file} is not the file its manifest describes; prepare the dataset again")
+    images = np.load(file, mmap_mode="r", allow_pickle=False)
     classes = tuple(manifest["classes"])
     rows = [row for row, image in enumerate(manifest["images"]) if image["split"] == split]
     labels = [manifest["images"][row]["label"] for row in rows]

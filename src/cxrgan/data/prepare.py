@@ -22,7 +22,7 @@ from cxrgan.console import console, track
 from cxrgan.data.dataset import FORMAT
 from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides, decode, to_grey
 from cxrgan.data.sources import SPLITS, Record, Source, open_source
-from cxrgan.errors import UserError
+from cxrgan.errors import RunError, UserError
 from cxrgan.files import replacing, write_json
 from cxrgan.images import Fit, resize
 from cxrgan.models.config import check_image_size
@@ -112,7 +112,7 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
             manifest = _manifest(opened, size, fit, seed, digest, entries, rejected, duplicates)
             write_json(folder / "manifest.json", manifest)
     except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}; choose another folder or make room") from error
+        raise RunError(f"cannot write {out}: {error.strerror}; choose another folder or make room") from error
     _warn_if_few(manifest)
     return manifest
 
@@ -142,6 +142,19 @@ def summary(manifest: Manifest) -> str:
         if len(rejected) > NUM_SHOWN:
             lines.append(f"  and {len(rejected) - NUM_SHOWN} more, in manifest.json")
     return "\n".join(lines)
+
+
+def decode_records(records: list[Record], size: int, fit: Fit) -> "Iterator[tuple[str, NDArray[np.uint8] | Unusable]]":
+    """For each record, in order: the SHA-256 of its content, and (size, size) uint8 or why there are none.
+
+    Pillow decodes and resizes without Python's lock; as many images as there are cores are in memory at full size.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(num_cores()) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, on damaged files: the manifest says what is wrong with them
+        try:
+            yield from pool.map(partial(_pixels, size=size, fit=fit), records)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def num_cores() -> int:
@@ -182,7 +195,7 @@ def _decode_all(
     kept: dict[str, ImageEntry] = {}  # by sha256
     rejected: list[RejectedEntry] = []
     duplicates: list[DuplicateEntry] = []
-    pixels = track(_in_threads(records, size, fit), "Preparing", len(records))
+    pixels = track(decode_records(records, size, fit), "Preparing", len(records))
     for record, (digest, result) in zip(records, pixels, strict=True):
         entry = ImageEntry(
             split=record.split or "train",
@@ -205,19 +218,6 @@ def _duplicate(entry: ImageEntry, first: ImageEntry) -> DuplicateEntry:
     pairs = {key: (entry[key], first[key]) for key in ("split", "label", "patient")}
     differs = [key for key, (mine, other) in pairs.items() if mine != other]
     return DuplicateEntry(origin=entry["origin"], same_as=first["origin"], differs=differs)
-
-
-def _in_threads(records: list[Record], size: int, fit: Fit) -> "Iterator[tuple[str, NDArray[np.uint8] | Unusable]]":
-    """The result of `_pixels` for each record in order; Pillow decodes and resizes without Python's lock.
-
-    Only as many images as there are cores are in memory at full size.
-    """
-    with warnings.catch_warnings(), ThreadPoolExecutor(num_cores()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, on damaged files: the manifest says what is wrong with them
-        try:
-            yield from pool.map(partial(_pixels, size=size, fit=fit), records)
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _pixels(record: Record, size: int, fit: Fit) -> "tuple[str, NDArray[np.uint8] | Unusable]":

@@ -44,7 +44,7 @@ SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 class MadeImage(Protocol):
-    """An image that is no file; picklable, and cheap until it is loaded."""
+    """An image that is no file; cheap until it is loaded."""
 
     def load(self) -> "NDArray[np.uint8]":
         """(H, W) or (H, W, 3) uint8."""
@@ -148,7 +148,7 @@ def folder_source(root: Path) -> Source:
         outside = [record.origin for record in records if not record.split]
         rejected += [Rejected(origin, "outside the folders train, val and test") for origin in outside]
         records = [record for record in records if record.split]
-    return Source(root.name, None, None, tuple(records), tuple(rejected))
+    return Source(_text(root.name), None, None, tuple(records), tuple(rejected))
 
 
 def npz_source(path: Path) -> Source:
@@ -268,7 +268,12 @@ def _place(folders: tuple[str, ...]) -> tuple[str | None, str | None]:
 
 def _origin(path: Path, root: Path) -> str:
     """The path inside the source, with / and in valid Unicode whatever bytes the name has."""
-    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+    return _text(path.relative_to(root).as_posix())
+
+
+def _text(name: str) -> str:
+    """A file's name in valid Unicode, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _load_npz(path: Path) -> "dict[str, NDArray[np.uint8]]":

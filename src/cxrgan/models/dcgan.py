@@ -7,7 +7,7 @@ halves as often as it can. A larger image adds a layer at the deep end, so `ngf`
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.convolution import Double, Halve
@@ -73,8 +73,3 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
             nn.init.zeros_(module.bias)
-
-
-def latents(config: DCGANConfig, num: int, generator: torch.Generator) -> Tensor:
-    """Standard normal latents (num, L_ch, L_w, L_w) float32."""
-    return torch.randn((num, *config.latent_shape), generator=generator)

@@ -4,11 +4,12 @@ A checkpoint is a folder `step-000500` of safetensors files and one `state.json`
 place and moved in, so that a crash or a full disk leaves the one before untouched.
 """
 
+import contextlib
 import json
 import math
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,17 @@ from cxrgan.errors import UserError
 from cxrgan.files import replacing, write_bytes, write_json
 from cxrgan.training.recipes import DCGAN, TrainConfig, differences, from_dict
 
+try:
+    import fcntl
+except ImportError:  # Windows: two processes on one run are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
 Row = Mapping[str, float | int | str | None]
+
+BEST_BY = "frechet_distance"
+"""The measurement that decides which checkpoint is the best: the lower, the better."""
+
+ADAM_STATE = {"step", "exp_avg", "exp_avg_sq"}
 
 FREE_TO_CHANGE = frozenset(
     {
@@ -36,6 +47,8 @@ FREE_TO_CHANGE = frozenset(
         "sample_every",
         "checkpoint_every",
         "num_samples",
+        "evaluate_every",
+        "num_evaluated",
         "keep_checkpoints",
     }
 )
@@ -49,7 +62,7 @@ class RunInfo:
     recipe: str
     config: TrainConfig
     data: str
-    """The dataset folder as given, and below, what it held."""
+    """Where the dataset folder is, and below, what it held."""
     data_sha256: str
     num_images: int
 
@@ -88,14 +101,16 @@ class RunFolder:
         self.write_info(info)
 
     def write_info(self, info: RunInfo) -> None:
+        """Write config.json."""
         write_json(self.config_file, {"cxrgan": __version__, "torch": torch.__version__, **asdict(info)})
 
     def read_info(self) -> RunInfo:
         """What config.json says; UserError when there is no run or its settings are not understood."""
         try:
-            values = json.loads(self.config_file.read_text())
+            values = json.loads(self.config_file.read_text(encoding="utf-8"))
             config = from_dict(values["config"], DCGAN, where=str(self.config_file))
-            return RunInfo(values["recipe"], config, values["data"], values["data_sha256"], values["num_images"])
+            recipe, data, data_sha256 = (str(values[name]) for name in ("recipe", "data", "data_sha256"))
+            return RunInfo(recipe, config, data, data_sha256, int(values["num_images"]))
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run (no config.json in it)") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -110,8 +125,11 @@ class RunFolder:
         """The lines of metrics.jsonl; a last line that a crash cut off is left out."""
         if not self.metrics_file.exists():
             return []
-        lines = self.metrics_file.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise UserError(f"{self.metrics_file} is damaged: {error}; mend or remove the line") from error
 
     def keep_rows(self, last_step: int) -> None:
         """Drop the lines after `last_step`, which a resumed run writes again."""
@@ -126,9 +144,27 @@ class RunFolder:
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:06d}"
 
+    def best_step(self) -> int | None:
+        """The measured step with the lowest Frechet distance; None where nothing was measured."""
+        measured = [row for row in self.read_rows() if row.get(BEST_BY) is not None]
+        return min(measured, key=lambda row: float(row[BEST_BY]))["step"] if measured else None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training this run; the lock of a dead process is no lock."""
+        if fcntl is None:
+            yield
+            return
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"another process is training {self.path}; wait for it or stop it") from None
+            yield
+
     def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` checkpoints, and what a killed process left half-written."""
-        for step in self.steps()[:-keep]:
+        """Remove all checkpoints but the newest `keep` and the best, and what a killed process left half-written."""
+        for step in set(self.steps()[:-keep]) - {self.best_step()}:
             shutil.rmtree(self.checkpoint(step))
         for leftover in self.checkpoints.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -172,15 +208,15 @@ def load_checkpoint(
     UserError when it is damaged, or of another configuration: the differences are named.
     """
     try:
-        state = json.loads((path / "state.json").read_text())
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         check_same(from_dict(state["config"], DCGAN, where=str(path)), config, where=str(path))
         for name, network in networks.items():
             network.load_state_dict(load_file(path / f"{name}.safetensors"))
         for name, optimizer in optimizers.items():
             _load_optimizer(optimizer, load_file(path / f"{name}.safetensors"))
         return Progress(**state["progress"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"the checkpoint {path} is damaged or incomplete: {error}") from error
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
+        raise _damaged(path, error) from error
 
 
 def load_network(path: Path, name: str, network: nn.Module) -> None:
@@ -188,7 +224,7 @@ def load_network(path: Path, name: str, network: nn.Module) -> None:
     try:
         network.load_state_dict(load_file(path / f"{name}.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"the checkpoint {path} is damaged or incomplete: {error}") from error
+        raise _damaged(path, error) from error
 
 
 def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
@@ -197,6 +233,10 @@ def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
     if changed:
         listed = ", ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
         raise UserError(f"{where} is of another configuration: {listed}; resume without that, or start a new run")
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"the checkpoint {path} is damaged or incomplete: {error}; remove it to go on from the one before")
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -213,6 +253,8 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         if value.shape == parameter.shape:  # the fused step wants the memory format of its parameter
             value = torch.empty_like(parameter).copy_(value)
         optimizer.state[parameter][key] = value.to(parameter.device)
+    if any(optimizer.state[parameter].keys() != ADAM_STATE for parameter in parameters):
+        raise ValueError("the optimiser's state lacks a parameter")
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from torch import Tensor
 from cxrgan.console import console
 from cxrgan.data.dataset import Dataset, batch_indices
 from cxrgan.errors import RunError, UserError
-from cxrgan.images import grid, save_png
+from cxrgan.images import SYNTHETIC, grid, save_png
 from cxrgan.models.sampling import render, seed_latents
 from cxrgan.training.checkpoint import (
     Progress,
@@ -35,6 +35,10 @@ from cxrgan.training.step import LOGGED, Players, Step, new_players, step_latent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+Evaluator = Callable[["NDArray[np.uint8]"], Row]
+"""Generated images (N, M, M) uint8 -> measurements, `checkpoint.BEST_BY` among them."""
 
 
 class Observer(Protocol):
@@ -54,30 +58,40 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
     configuration, or the folder holds something already.
     """
     _check_fits(config, dataset)
-    device = choose_device(config.device)
-    config = replace(config, device=device, precision=choose_precision(config.precision, device))
-    if config.compile and not can_compile(device):
-        console.print("torch.compile needs a C++ compiler (on a GPU: Triton) and finds none; going on without it")
-        config = replace(config, compile=False)
     folder = RunFolder(path)
-    folder.create(RunInfo(recipe, config, data, dataset.sha256, len(dataset.images)))
+    folder.create(RunInfo(recipe, settled(config), data, dataset.sha256, len(dataset.images)))
     return folder
 
 
-def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: Sequence[Observer] = ()) -> int:
+def settled(config: TrainConfig) -> TrainConfig:
+    """`config` with every automatic choice made for this machine; UserError when it lacks what is asked for."""
+    device = choose_device(config.device)
+    if config.compile and not can_compile(device):
+        console.print("torch.compile needs a C++ compiler (on a GPU: Triton) and finds none; going on without it")
+        config = replace(config, compile=False)
+    return replace(config, device=device, precision=choose_precision(config.precision, device))
+
+
+def train(
+    folder: RunFolder,
+    config: TrainConfig,
+    dataset: Dataset,
+    observers: Sequence[Observer] = (),
+    evaluator: Evaluator | None = None,
+) -> int:
     """Train the run in `folder` from its newest checkpoint, or from the start, to the last step.
 
-    `config` is that of the folder, or differs in what a run may change (`checkpoint.FREE_TO_CHANGE`).
+    `config` is that of the folder, or differs in what a run may change (`checkpoint.FREE_TO_CHANGE`). Where it has
+    `evaluate_every`, `evaluator` measures the images of the first seeds; the best step keeps its checkpoint.
     Returns the last step done: an earlier one when SIGINT or SIGTERM came, which is answered by a checkpoint.
     Raises RunError when a number is no longer finite or the disk does not take a file.
     """
-    with _disk_errors(folder), _stop_requests() as stop:
-        info = folder.read_info()
+    info, config = folder.read_info(), settled(config)
+    with _disk_errors(folder), folder.locked(), _stop_requests() as stop:
         check_same(info.config, config, where=str(folder.path))
         _check_same_data(info, dataset)
-        folder.write_info(replace(info, config=config))
 
-        device = torch.device(choose_device(config.device))
+        device = torch.device(config.device)
         num_images = len(dataset.images)
         num_steps = config.num_steps(num_images)
         epoch = math.ceil(num_images / config.batch_size)
@@ -85,6 +99,10 @@ def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: S
 
         players = new_players(config, device)
         progress = _restore(folder, players, config)
+        if num_steps < progress.step:
+            raise UserError(f"{folder.path} is at step {progress.step} already; ask for more than {num_steps}")
+        folder.write_info(replace(info, config=config))
+        folder.keep_rows(progress.step)
         train_step = Step(config, players, device)
         images = torch.from_numpy(dataset.images).to(device)
         fixed_latents = seed_latents(config.model, range(config.num_samples))
@@ -102,14 +120,21 @@ def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: S
 
             stopping = stop.is_set()  # read once: a signal during the lines below is answered after the next step
             sampling = step % sample_every == 0 or step == num_steps
+            measuring = evaluator is not None and step % (config.evaluate_every or num_steps + 1) == 0
             saving = step % checkpoint_every == 0 or step == num_steps or stopping
-            if step % config.log_every == 0 or sampling or saving:
+            if step % config.log_every == 0 or sampling or measuring or saving:
                 rows = _rows(unwritten, step, config.batch_size, time.monotonic() - began)
                 unwritten = []
                 folder.append_rows(rows)
                 for observer in observers:
                     observer.on_rows(rows)
                 _check_finite(rows, folder)
+            if evaluator and measuring:
+                row = _measure(evaluator, players, config, rows[-1])
+                folder.append_rows([row])
+                for observer in observers:
+                    observer.on_rows([row])
+                saving = saving or folder.best_step() == step
             if sampling:
                 samples = render(players.sampler, fixed_latents).numpy()
                 _save_samples(folder, step, samples, observers)
@@ -123,7 +148,7 @@ def train(folder: RunFolder, config: TrainConfig, dataset: Dataset, observers: S
                     progress=Progress(step, round(time.monotonic() - began, 3)),
                 )
                 folder.prune(config.keep_checkpoints)
-            if stopping:
+            if stopping and step < num_steps:
                 return step
         _save_beside_real(folder, "end", render(players.sampler, fixed_latents).numpy(), dataset)
     return num_steps
@@ -152,17 +177,15 @@ def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
 
 
 def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progress:
-    """Bring players and log to the newest checkpoint, or to the start where there is none."""
-    progress = Progress(step=0, seconds=0.0)
-    if folder.steps():
-        progress = load_checkpoint(
-            folder.checkpoint(folder.steps()[-1]),
-            networks=players.networks,
-            optimizers=players.optimizers,
-            config=config,
-        )
-    folder.keep_rows(progress.step)
-    return progress
+    """Bring the players to the newest checkpoint, or leave them at the start where there is none."""
+    if not folder.steps():
+        return Progress(step=0, seconds=0.0)
+    return load_checkpoint(
+        folder.checkpoint(folder.steps()[-1]),
+        networks=players.networks,
+        optimizers=players.optimizers,
+        config=config,
+    )
 
 
 def _rows(values: Sequence[Tensor], last_step: int, batch_size: int, seconds: float) -> list[Row]:
@@ -177,6 +200,12 @@ def _rows(values: Sequence[Tensor], last_step: int, batch_size: int, seconds: fl
         }
         for step, row in enumerate(torch.stack(list(values)).tolist(), start=first)
     ]
+
+
+def _measure(evaluator: Evaluator, players: Players, config: TrainConfig, last: Row) -> Row:
+    """The measurement after a step, as a line of metrics.jsonl."""
+    images = render(players.sampler, seed_latents(config.model, range(config.num_evaluated))).numpy()
+    return {**{name: last[name] for name in ("step", "images_seen", "seconds")}, **evaluator(images)}
 
 
 def _check_finite(rows: Sequence[Row], folder: RunFolder) -> None:
@@ -201,7 +230,7 @@ def _advice(folder: RunFolder) -> str:
 
 
 def _save_samples(folder: RunFolder, step: int, samples: "NDArray[np.uint8]", observers: Sequence[Observer]) -> None:
-    save_png(folder.samples / f"step-{step:06d}.png", grid(samples))
+    save_png(folder.samples / f"step-{step:06d}.png", grid(samples), note=SYNTHETIC)
     for observer in observers:
         observer.on_samples(step, samples)
 
@@ -212,7 +241,8 @@ def _save_beside_real(folder: RunFolder, when: str, samples: "NDArray[np.uint8]"
     chosen = np.random.default_rng(0).choice(len(dataset.images), num, replace=False)
     sheets = grid(dataset.images[chosen]), grid(samples[:num])
     gap = np.full((len(sheets[0]), dataset.image_size // 4), 255, dtype=np.uint8)
-    save_png(folder.samples / f"real-and-fake-{when}.png", np.hstack([sheets[0], gap, sheets[1]]))
+    note = f"Left: real, of patients. Right: {SYNTHETIC}"
+    save_png(folder.samples / f"real-and-fake-{when}.png", np.hstack([sheets[0], gap, sheets[1]]), note=note)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ class LiveLine:
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         last = rows[-1]
+        if "loss_d" not in last:  # a measurement
+            return
         text = (
             f"loss D {last['loss_d']:.3f}  G {last['loss_g']:.3f}  "
             f"D(x) {last['d_real']:.2f}  D(G(z)) {last['d_fake']:.2f}"
@@ -30,8 +32,8 @@ class LiveLine:
         """The terminal shows no pictures."""
 
 
-class LossPlot:
-    """Draws losses.png anew with every grid of samples."""
+class Plots:
+    """Draws losses.png, and metrics.png where there are measurements, anew with every grid of samples."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -41,24 +43,33 @@ class LossPlot:
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
         if step > 0:
-            from cxrgan.report import plot_losses
+            from cxrgan.report import plot_losses, plot_metrics
 
-            plot_losses(self._folder.read_rows(), self._folder.path / "losses.png")
+            rows = self._folder.read_rows()
+            plot_losses(rows, self._folder.path / "losses.png")
+            if any("frechet_distance" in row for row in rows):
+                plot_metrics(rows, self._folder.path / "metrics.png")
+
+
+def require_tensorboard() -> None:
+    """UserError where TensorBoard is not installed; asked before a run folder is made."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise UserError("TensorBoard is not installed: pip install 'cxrgan[tensorboard]'") from None
 
 
 class TensorBoard:
     """The same numbers and grids as TensorBoard event files in RUN/tensorboard."""
 
     def __init__(self, folder: RunFolder) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError("TensorBoard is not installed: pip install 'cxrgan[tensorboard]'") from None
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(folder.path / "tensorboard")
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            for name in ("loss_d", "loss_g", "d_real", "d_fake"):
+            for name in row.keys() - {"step", "images_seen", "seconds"}:
                 self._writer.add_scalar(name, row[name], row["step"])
         self._writer.flush()
 

@@ -14,6 +14,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
 GeneratorLoss = Literal["non-saturating", "saturating"]
 Config = TypeVar("Config")
+MAX_SEED = 2**62  # what PyTorch's generators take, with room for counting on
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TrainConfig:
     batch_size: int = 64
     """Real images a step; as many fakes are made."""
     epochs: float = 50
-    """Passes over the training images; ignored when `steps` is given."""
+    """Passes over the training images; the length of the run unless `steps` is given."""
     steps: int | None = None
     """Training steps: one update of the discriminator, then one of the generator."""
     lr: float = 2e-4
@@ -54,6 +55,10 @@ class TrainConfig:
     """Steps between two checkpoints; left out, an epoch."""
     num_samples: int = 64
     """Images in a grid."""
+    evaluate_every: int | None = None
+    """Steps between two measurements against the training images; left out, none are made."""
+    num_evaluated: int = 1000
+    """Images of a measurement, always those of the first seeds."""
     keep_checkpoints: int = 2
     """Checkpoints that stay on disk; older ones are removed."""
 
@@ -62,6 +67,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise UserError(f"{name} is {value}, but must be at least {least}")
+        if self.seed > MAX_SEED:
+            raise UserError(f"seed is {self.seed}, but must be at most {MAX_SEED}")
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise UserError(f"lr is {self.lr}, but must be above 0, such as 2e-4")
         if not (self.epochs > 0 and math.isfinite(self.epochs)):
@@ -84,6 +91,8 @@ _AT_LEAST = {
     "sample_every": 1,
     "checkpoint_every": 1,
     "num_samples": 1,
+    "evaluate_every": 1,
+    "num_evaluated": 10,
     "keep_checkpoints": 1,
 }
 
