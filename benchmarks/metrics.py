@@ -1,10 +1,10 @@
-"""How long the metrics take, and how much memory the largest of them needs.
+"""Seconds and memory of the metrics at the sizes that a paper needs.
 
     python benchmarks/metrics.py [--num 10000] [--dim 2048] [--large-num 50000] [--large-dim 64]
 
 Random features stand for those of a network: neither time nor memory depends on what they show. The goals on 2 cores
 are 3 s for the Frechet distance, 20 s for precision and recall, and 4 GB for 50,000 against 50,000 images. On a busy
-machine set OMP_NUM_THREADS=1 and read the seconds of CPU: threads that wait for each other lose far more than their share.
+machine set OMP_NUM_THREADS=1 and read the seconds of CPU: threads that wait for each other lose far more than that.
 """
 
 import argparse
