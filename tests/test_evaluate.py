@@ -261,6 +261,14 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
         load_generator(folders["without"].path, best=True)
 
 
+def test_the_floor_during_training_is_that_of_an_evaluation() -> None:
+    real, fake = image_set(80), image_set(40, seed=1)
+    row = by_metric(evaluate(real=real, fake=fake, networks=[Means()]))["frechet_distance"]
+    measured = make_evaluator(real.images, Means())(fake.images)
+    assert measured["frechet_floor"] == row["floor"]
+    assert measured["frechet_distance"] == pytest.approx(row["value"])
+
+
 def test_measuring_survives_a_break(tmp_path: Path) -> None:
     dataset = load_dataset(write_tiny_dataset(tmp_path / "data"))
     rows = []

@@ -34,7 +34,7 @@ def evaluate(
     The images of both sides have one size. `seed` draws the halves of the floor, KID's subsets and the score's
     splits. A metric that cannot be computed, say of too few images, has the value None and a note.
     """
-    in_first_half = np.random.default_rng(seed).permutation(len(real.images)) % 2 == 0
+    in_first_half = random_half(len(real.images), seed)
     rows: list[Row] = []
     for network in networks:
         real_taps = extract(network, real.images, cache=cache)
@@ -57,6 +57,12 @@ def evaluate(
                 }
                 rows += [{**row, **shared} for row in _rows(measure, features_real, features_fake, halves)]
     return rows
+
+
+def random_half(num: int, seed: int) -> "NDArray[np.bool_]":
+    """(num,) which of the real images are in the first of the two halves that the floor is measured between."""
+    chosen: NDArray[np.bool_] = np.random.default_rng(seed).permutation(num) % 2 == 0
+    return chosen
 
 
 def unavailable(name: str, reason: str) -> Row:
