@@ -187,7 +187,7 @@ class TrainDomain:
     """A dataset folder of the Kermany (Kaggle) set, whose file names tell the classes; 128 pixels is best."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The weights to write (.safetensors), with their provenance beside them (.json)."""
-    epochs: int = 18
+    epochs: int = 20
     """Passes over the training images."""
     seed: int = 0
     """Decides the first weights, the order of the images and their augmentation."""
