@@ -158,6 +158,8 @@ def test_sides_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     other = write_tiny_dataset(tmp_path / "other", size=64)
     with pytest.raises(UserError, match=r"has 64-pixel images, .* has 32; prepare the dataset with --size 64"):
         open_pair(other, data, num=None, split="train", seed=0)
+    with pytest.raises(UserError, match="cannot evaluate 0 images"):
+        open_pair(other, data, num=0, split="train", seed=0)
     with pytest.raises(UserError, match="is no folder"):
         open_pair(tmp_path / "nowhere", data, num=None, split="train", seed=0)
     (tmp_path / "empty").mkdir()

@@ -171,7 +171,8 @@ class Evaluate:
         rows = evaluate(real=real, fake=fake, networks=networks, seed=self.seed, cache=cache_folder()) + missing
         print(f"{fake.name}: {len(fake.images)} images against {len(real.images)} of {real.name}")
         Console().print(*evaluation_tables(rows))
-        print(*evaluation_notes(rows), sep="\n")
+        for note in evaluation_notes(rows):
+            print(note)
         file = self.json or (self.target / "evaluation.json" if is_run(self.target) else None)
         if file:
             write_json(file, {"target": fake.name, "data": real.name, "rows": rows})

@@ -102,6 +102,8 @@ def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: in
     A run makes as many images as there are real ones, or `num`; other targets give all they have, or the first
     `num`. A plain folder is brought to the size of the other side, or where both are plain to that of `data`.
     """
+    if num is not None and num < 1:
+        raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
     for path in (target, data):
         if not path.is_dir():
             raise UserError(f"{path} is no folder; give a run, a dataset folder, or a folder of images")
