@@ -26,7 +26,7 @@ from cxrgan.data.phantom import CLASSES, phantom
 from cxrgan.models.config import DCGANConfig
 from cxrgan.training.device import choose_device, choose_precision
 from cxrgan.training.recipes import DCGAN, TrainConfig
-from cxrgan.training.step import Step, new_players, step_latents
+from cxrgan.training.step import Step, new_players
 
 NUM_IMAGES = 512
 PICTURE_SIZE = 224
@@ -130,6 +130,7 @@ def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
     device = torch.device(config.device)
     images = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).to(device)
     step = Step(config, new_players(config, device), device)
+    labels = torch.zeros(config.batch_size, dtype=torch.int64)
     number = 0
 
     def block() -> None:
@@ -138,7 +139,7 @@ def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
         for _ in range(STEPS_IN_A_BLOCK):
             indices = batch_indices(number, num_images=len(images), batch_size=config.batch_size, seed=0)
             number += 1
-            logged.append(step(images[torch.from_numpy(indices).to(device)], step_latents(config, number)))
+            logged.append(step(number, images[torch.from_numpy(indices).to(device)], labels))
         torch.stack(logged).tolist()
 
     return block

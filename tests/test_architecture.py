@@ -16,9 +16,12 @@ LEAVES = {
     "models.config",
     "models.convolution",
     "training.losses",
+    "training.augment",
+    "training.doctor",
     "training.recipes",
     "training.device",
     "evaluation.metrics",
+    "evaluation.memorisation",
 }
 """Import nothing of cxrgan but other leaves."""
 

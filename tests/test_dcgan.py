@@ -50,7 +50,7 @@ def test_the_reports_experiments_have_their_shapes_and_parameter_counts(name: st
     images = generator(torch.randn(2, *config.latent_shape))
     assert images.shape == (2, 3, config.image_size, config.image_size)
     assert images.abs().max() <= 1
-    assert discriminator(images).shape == (2,)
+    assert discriminator(images).shape == (2, 1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,7 +61,7 @@ def test_every_possible_size_builds(data: st.DataObject, channels: int) -> None:
     config = DCGANConfig(size, channels, latent_channels=3, latent_size=latent_size, ngf=2, ndf=2)
     images = Generator(config)(torch.randn(2, *config.latent_shape))
     assert images.shape == (2, channels, size, size)
-    assert Discriminator(config)(images).shape == (2,)
+    assert Discriminator(config)(images).shape == (2, 1)
     assert (num_parameters(Generator(config)), num_parameters(Discriminator(config))) == expected_parameters(config)
 
 

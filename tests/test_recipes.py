@@ -26,7 +26,7 @@ def test_an_experiment_is_the_published_one(name: str) -> None:
     settings = (model.image_size, model.latent_shape, model.ngf, model.ndf, config.epochs, config.lr)
     assert settings == PUBLISHED[name]
     assert (model.channels, config.batch_size, model.leaky_relu_slope, config.beta1) == (3, 64, 0.2, 0.5)
-    assert config.generator_loss == "non-saturating"
+    assert config.loss == "non-saturating"
 
 
 def test_fifty_epochs_of_the_real_set_are_4075_steps() -> None:
@@ -68,7 +68,7 @@ def test_a_bad_setting_is_named_with_its_value(values: dict[str, object], messag
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"no recipe 'exp7'; the recipes are dcgan, quick, exp1"):
+    with pytest.raises(UserError, match=r"no recipe 'exp7'; the recipes are dcgan, quick, fast-64, stable-64, stable-128"):
         recipe("exp7")
 
 

@@ -11,9 +11,11 @@ from benchmarks.train_step import PlainLoop
 from cxrgan.images import to_float
 from cxrgan.models.config import DCGANConfig
 from cxrgan.training.device import can_compile
-from cxrgan.training.step import Step, new_players, step_latents, update_average
+from cxrgan.training.recipes import TrainConfig
+from cxrgan.training.step import LOSSES, Step, new_players, step_random, update_average
 
 CPU = torch.device("cpu")
+NO_LABELS = torch.zeros(8, dtype=torch.int64)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -27,8 +29,8 @@ def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
 
     for number in range(1, 3):  # the second step meets Adam's moments
         real = torch.randint(0, 256, (16, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
-        z = step_latents(config, number)
-        logged = step(real, z)
+        z = torch.randn(16, *model.latent_shape, generator=step_random(config, number))
+        logged = step(number, real, torch.zeros(16, dtype=torch.int64))[:4]
         expected = plain.step(to_float(real).unsqueeze(1).repeat(1, channels, 1, 1), z)
         assert_close(logged, torch.tensor(expected), rtol=1e-4, atol=1e-5)
         for ours, theirs in ((players.generator, plain.generator), (players.discriminator, plain.discriminator)):
@@ -48,7 +50,7 @@ def test_the_generators_turn_leaves_the_discriminator_alone() -> None:
     first = next(players.discriminator.parameters())
     players.optimizer_g.register_step_pre_hook(lambda *_: seen.append(first.grad.clone()))  # type: ignore[union-attr]
     players.optimizer_d.register_step_pre_hook(lambda *_: seen.append(first.grad.clone()))  # type: ignore[union-attr]
-    Step(TINY, players, CPU)(real, step_latents(TINY, 1))
+    Step(TINY, players, CPU)(1, real, NO_LABELS)
     of_its_own_turn, after_the_generators = seen
     assert torch.equal(of_its_own_turn, after_the_generators)
     assert all(parameter.requires_grad for parameter in players.discriminator.parameters())
@@ -66,10 +68,13 @@ def test_the_average_follows_its_half_life_with_batch_norm_statistics() -> None:
         assert_close(value, before[name] + (0.75 if value.is_floating_point() else 1))
 
 
-def test_latents_depend_on_seed_and_step_alone() -> None:
-    assert torch.equal(step_latents(TINY, 5), step_latents(TINY, 5))
-    assert not torch.equal(step_latents(TINY, 5), step_latents(TINY, 6))
-    assert not torch.equal(step_latents(TINY, 5), step_latents(replace(TINY, seed=1), 5))
+def test_a_steps_random_numbers_depend_on_seed_and_step_alone() -> None:
+    def draw(config: TrainConfig, number: int) -> torch.Tensor:
+        return torch.randn(8, generator=step_random(config, number))
+
+    assert torch.equal(draw(TINY, 5), draw(TINY, 5))
+    assert not torch.equal(draw(TINY, 5), draw(TINY, 6))
+    assert not torch.equal(draw(TINY, 5), draw(replace(TINY, seed=1), 5))
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile finds no C++ compiler here")
@@ -78,5 +83,5 @@ def test_a_compiled_step_computes_the_same() -> None:
     for compiled in (False, True):
         config = replace(TINY, compile=compiled)
         real = torch.arange(8 * 32 * 32).remainder(256).to(torch.uint8).view(8, 32, 32)
-        rows.append(Step(config, new_players(config, CPU), CPU)(real, step_latents(config, 1)))
+        rows.append(Step(config, new_players(config, CPU), CPU)(1, real, NO_LABELS)[: len(LOSSES)])
     assert_close(rows[0], rows[1], rtol=1e-4, atol=1e-5)

@@ -24,8 +24,8 @@ from cxrgan.errors import RunError, UserError
 from cxrgan.training.checkpoint import Row, RunFolder
 from cxrgan.training.loop import start, train
 from cxrgan.training.losses import generator_loss
-from cxrgan.training.recipes import GeneratorLoss, TrainConfig
-from cxrgan.training.step import Step
+from cxrgan.training.recipes import Loss, TrainConfig
+from cxrgan.training.step import LOSSES, Step
 
 
 @pytest.fixture
@@ -67,10 +67,18 @@ def assert_same_run(one: RunFolder, two: RunFolder, step: int) -> None:
     "config",
     [
         TINY,
-        replace(TINY, ema_halflife=50, generator_loss="saturating"),
+        replace(TINY, ema_halflife=50, loss="saturating"),
         replace(TINY, precision="bf16", model=replace(TINY.model, channels=3)),
+        replace(
+            TINY,
+            model=replace(TINY.model, batchnorm_d=False),
+            loss="relativistic",
+            gradient_penalty=0.1,
+            penalty_every=4,
+            augment=0.7,
+        ),
     ],
-    ids=["plain", "average", "bf16"],
+    ids=["plain", "average", "bf16", "stable"],
 )
 def test_n_steps_then_m_equal_n_plus_m_bit_for_bit(config: TrainConfig, dataset: Dataset, tmp_path: Path) -> None:
     whole = new_run(tmp_path / "whole", replace(config, steps=17), dataset)
@@ -102,7 +110,7 @@ def test_the_run_folder_holds_what_it_promises(dataset: Dataset, tmp_path: Path)
     folder = new_run(tmp_path / "run", replace(TINY, epochs=3, keep_checkpoints=2), dataset)
     rows = folder.read_rows()
     assert [row["step"] for row in rows] == list(range(1, 16))  # 3 epochs of 40 images in batches of 8
-    assert set(rows[0]) == {"step", "images_seen", "seconds", "loss_d", "loss_g", "d_real", "d_fake"}
+    assert set(rows[0]) == {"step", "images_seen", "seconds", *LOSSES}
     assert rows[-1]["images_seen"] == 120
     names = {path.name for path in folder.samples.iterdir()}
     steps = {f"step-{step:06d}.png" for step in (0, 5, 10, 15)}
@@ -229,9 +237,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_good_checkpoint(
 
     calls: list[int] = []
 
-    def poisoned(*, fake: torch.Tensor, kind: GeneratorLoss) -> torch.Tensor:
+    def poisoned(*, fake: torch.Tensor, real: torch.Tensor, kind: Loss) -> torch.Tensor:
         calls.append(1)
-        return generator_loss(fake=fake, kind=kind) * (float("nan") if len(calls) == 3 else 1)
+        return generator_loss(fake=fake, real=real, kind=kind) * (float("nan") if len(calls) == 3 else 1)
 
     monkeypatch.setattr("cxrgan.training.step.generator_loss", poisoned)
     message = r"step 8: loss_g is nan, training stopped; the last good checkpoint, of step 5, is kept"
@@ -248,8 +256,8 @@ def test_weights_that_are_no_numbers_are_never_saved(
 ) -> None:
     original = Step.__call__
 
-    def poisoned(self: Step, real: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        logged = original(self, real, latents)
+    def poisoned(self: Step, number: int, real: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logged = original(self, number, real, labels)
         with torch.no_grad():
             next(self.players.generator.parameters()).fill_(float("inf"))
         return logged
@@ -340,11 +348,11 @@ def test_a_signal_in_the_last_step_still_ends_the_run(
 ) -> None:
     original, calls = Step.__call__, []
 
-    def interrupted(self: Step, real: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+    def interrupted(self: Step, number: int, real: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 4:
             signal.raise_signal(signal.SIGINT)
-        return original(self, real, latents)
+        return original(self, number, real, labels)
 
     monkeypatch.setattr(Step, "__call__", interrupted)
     folder = new_run(tmp_path / "run", replace(TINY, steps=4), dataset)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,22 +23,28 @@ TINY = replace(
 )
 
 
-def write_tiny_dataset(path: Path, num: int = 40, size: int = 32, seed: int = 0) -> Path:
-    """A dataset folder of smooth blobs, all in the split `train`."""
+def write_tiny_dataset(
+    path: Path, num: int = 40, size: int = 32, seed: int = 0, classes: Sequence[str] = ("NORMAL",)
+) -> Path:
+    """A dataset folder of smooth blobs, of the classes in turn, all in the split `train`."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     centres = random.uniform(-0.5, 0.5, (num, 2, 1, 1))
     images = (255 * np.exp(-4 * ((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2))).astype(np.uint8)
     path.mkdir(parents=True)
     np.save(path / "images.npy", images)
-    rows = [{"split": "train", "label": "NORMAL", "patient": None, "origin": f"{i}", "sha256": ""} for i in range(num)]
+    labels = [classes[i % len(classes)] for i in range(num)]
+    rows = [
+        {"split": "train", "label": label, "patient": None, "origin": f"{i}", "sha256": ""}
+        for i, label in enumerate(labels)
+    ]
     manifest = {
         "format": 1,
         "name": "tiny",
         "size": size,
-        "classes": ["NORMAL"],
+        "classes": list(classes),
         "images_sha256": hashlib.sha256((path / "images.npy").read_bytes()).hexdigest(),
-        "counts": {"train": {"NORMAL": num}},
+        "counts": {"train": dict(Counter(labels))},
         "images": rows,
     }
     (path / "manifest.json").write_text(json.dumps(manifest))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from cxrgan.errors import UserError
+from cxrgan.errors import RunError, UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.images import Fit
 from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, from_dict, recipe
@@ -83,14 +83,15 @@ class Train:
             require_tensorboard()
         if self.resume is not None:
             folder = RunFolder(self.resume)
-            dataset = load_dataset(self.data or Path(folder.read_info().data))
+            data = self.data or Path(folder.read_info().data)
+            dataset = load_dataset(data)
         else:
             if self.data is None or self.run_folder is None:
                 raise UserError("name the dataset and the run: cxrgan train --data DIR --run DIR (or --resume DIR)")
-            dataset = load_dataset(self.data)
+            data, dataset = self.data, load_dataset(self.data)
             name = "custom" if self.config else self.recipe
-            folder = start(self.settings, dataset, self.run_folder, recipe=name, data=str(self.data.resolve()))
-        status = _train(folder, self.settings if self.resume else None, dataset, self.tensorboard)
+            folder = start(self.settings, dataset, self.run_folder, recipe=name, data=str(data.resolve()))
+        status = _train(folder, self.settings if self.resume else None, data, dataset, self.tensorboard)
         if status == 0:
             seconds = sum(row["seconds"] for row in folder.read_rows()[-1:])
             print(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
@@ -110,6 +111,8 @@ class Generate:
     """How many images; image i is that of seed + i."""
     seed: int = 0
     """The first seed."""
+    label: str | None = None
+    """The class of the images, of a run that was trained with --conditional; left out, as often as in its data."""
     format: Literal["png", "npz"] = "png"
     """A PNG for each image and one grid, or one npz file with all."""
     interpolate: tuple[int, int] | None = None
@@ -124,11 +127,12 @@ class Generate:
 
         generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
-            images = generator.interpolate(self.interpolate, self.frames)
+            images = generator.interpolate(self.interpolate, self.frames, self.label)
             write_interpolation(images, self.interpolate, self.out)
         else:
-            images = generator.sample(self.num, self.seed)
-            (write_pngs if self.format == "png" else write_npz)(images, self.seed, self.out)
+            images = generator.sample(self.num, self.seed, self.label)
+            labels = generator.labels(self.num, self.seed, self.label)
+            (write_pngs if self.format == "png" else write_npz)(images, labels, self.seed, self.out)
         print(f"{len(images)} synthetic images of step {generator.step} in {self.out}")
         return 0
 
@@ -225,10 +229,11 @@ class Demo:
         if not folder.config_file.exists():
             folder = start(recipe("quick"), dataset, run, recipe="quick", data=str(data.resolve()))
         print(f"2. training the recipe `quick` on {len(dataset.images)} of them", flush=True)
-        status = _train(folder, None, dataset, tensorboard=False)
+        status = _train(folder, None, data, dataset)
         if status == 0:
             print("3. making 64 images", flush=True)
-            write_pngs(load_generator(run).sample(64, seed=0), 0, images)
+            generator = load_generator(run)
+            write_pngs(generator.sample(64, seed=0), generator.labels(64, seed=0), 0, images)
             print(f"the images:       {images / 'grid.png'}")
             print(f"real beside fake: {run / 'samples' / 'real-and-fake-end.png'}")
             print(f"the losses:       {run / 'losses.png'}")
@@ -318,13 +323,17 @@ def _with_file(settings: TrainConfig, file: Path) -> TrainConfig:
     return from_dict(values, settings, where=str(file))
 
 
-def _train(folder: "RunFolder", config: TrainConfig | None, dataset: "Dataset", tensorboard: bool) -> int:
+def _train(
+    folder: "RunFolder", config: TrainConfig | None, data: Path, dataset: "Dataset", tensorboard: bool = False
+) -> int:
     from cxrgan.console import ProgressBar
+    from cxrgan.data.dataset import load_held_out
     from cxrgan.training.loop import Observer, train
-    from cxrgan.training.observers import LiveLine, Plots, TensorBoard
+    from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
 
     config = config or folder.read_info().config
     num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
+    held_out = load_held_out(data)
     evaluator = None
     if config.evaluate_every:
         from cxrgan.evaluation.domain import load_domain
@@ -333,14 +342,31 @@ def _train(folder: "RunFolder", config: TrainConfig | None, dataset: "Dataset", 
         evaluator = make_evaluator(dataset.images, load_domain())
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
-        observers: list[Observer] = [LiveLine(bar), Plots(folder)]
+        line = LiveLine(bar)
+        observers: list[Observer] = [line, Doctor(folder, line), Plots(folder)]
         if tensorboard:
             observers.append(TensorBoard(folder))
-        last = train(folder, config, dataset, observers, evaluator)
+        try:
+            last = train(folder, config, dataset, observers, evaluator, held_out)
+        except RunError:
+            _tell_diagnosis(folder)
+            raise
+    _tell_diagnosis(folder)
     if last < num_steps:
         print(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}", file=sys.stderr)
         return 130
     return 0
+
+
+def _tell_diagnosis(folder: "RunFolder") -> None:
+    """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
+    from cxrgan.training.doctor import diagnose
+    from cxrgan.training.observers import write_diagnosis
+
+    rows = folder.read_rows()
+    findings = diagnose(rows)
+    write_diagnosis(folder, rows[-1]["step"] if rows else 0, findings)
+    print("\n".join(f"doctor: {finding}" for finding in findings) or "doctor: healthy")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A trained run -> images, interpolations and their files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from cxrgan.files import replacing
 from cxrgan.images import SYNTHETIC, grid, save_png
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.dcgan import Generator
-from cxrgan.models.sampling import render, seed_latents
+from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
 from cxrgan.training.checkpoint import RunFolder, load_network
 from cxrgan.training.device import choose_device
 from cxrgan.training.recipes import MAX_SEED
@@ -30,18 +30,35 @@ class TrainedGenerator:
     config: DCGANConfig
     network: Generator
     step: int
+    classes: Mapping[str, int]
+    """Training images of each class; empty where the generator knows no classes."""
 
-    def sample(self, num: int, seed: int) -> "NDArray[np.uint8]":
+    def sample(self, num: int, seed: int, label: str | None = None) -> "NDArray[np.uint8]":
         """Images of the seeds `seed` to `seed + num - 1`: (num, M, M) uint8.
 
-        The image of a seed is the same whatever else is asked for with it.
+        All of the class `label`, or each of the class that `labels` tells. The image of a seed and a class is the
+        same whatever else is asked for with it.
         """
+        indices = self._indices(num, seed, label)
+        return self.render(seed_latents(self.config, range(seed, seed + num), indices))
+
+    def labels(self, num: int, seed: int, label: str | None = None) -> list[str]:
+        """The classes of the images that `sample` makes, drawn as often as in training; empty texts without classes."""
+        names = list(self.classes) or [""]
+        return [names[index] for index in self._indices(num, seed, label)]
+
+    def _indices(self, num: int, seed: int, label: str | None) -> torch.Tensor:
         if num < 1 or not 0 <= seed <= MAX_SEED - num:
             raise UserError(f"cannot make {num} images from seed {seed}: at least 1 image, a seed from 0 to {MAX_SEED}")
-        return self.render(seed_latents(self.config, range(seed, seed + num)))
+        if label is None:
+            return seed_labels(list(self.classes.values()), range(seed, seed + num))
+        if label not in self.classes:
+            known = f"its classes are {', '.join(self.classes)}" if self.classes else "it was not trained by class"
+            raise UserError(f"the generator makes no images of {label!r}: {known}")
+        return torch.full((num,), list(self.classes).index(label))
 
-    def interpolate(self, seeds: tuple[int, int], num: int) -> "NDArray[np.uint8]":
-        """`num` images on the way from one seed to the other, both included: (num, M, M) uint8.
+    def interpolate(self, seeds: tuple[int, int], num: int, label: str | None = None) -> "NDArray[np.uint8]":
+        """`num` images on the way from one seed to the other, both included: (num, M, M) uint8, all of one class.
 
         The way is the great circle between the two latents, along which a normal latent keeps its usual
         length (White 2016, "Sampling Generative Networks").
@@ -50,15 +67,17 @@ class TrainedGenerator:
             raise UserError(
                 f"cannot interpolate {seeds} in {num} images: at least 2 images, and two seeds from 0 to {MAX_SEED}"
             )
-        first, last = seed_latents(self.config, seeds).unbind()
+        labels = self._indices(1, seeds[0], label)
+        first, last = seed_latents(replace(self.config, num_classes=0), seeds, labels).unbind()
         cosine = torch.dot(first.flatten(), last.flatten()) / (first.norm() * last.norm())
         angle = torch.arccos(cosine.clamp(-1, 1))
         way = [t * angle for t in torch.linspace(0, 1, num)]
         middle = [(torch.sin(angle - a) * first + torch.sin(a) * last) / torch.sin(angle) for a in way[1:-1]]
-        return self.render(torch.stack([first, *middle, last]))
+        latents = torch.stack([first, *middle, last])
+        return self.render(with_classes(latents, labels.expand(num), self.config.num_classes))
 
     def render(self, latents: torch.Tensor) -> "NDArray[np.uint8]":
-        """Latents (N, L_ch, L_w, L_w) float32 -> (N, M, M) uint8."""
+        """Latents with their classes (N, L_ch + classes, L_w, L_w) float32 -> (N, M, M) uint8."""
         images: NDArray[np.uint8] = render(self.network, latents).numpy()
         return images
 
@@ -79,21 +98,21 @@ def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
     network.eval().requires_grad_(False)
     network.to(device=choose_device("auto"), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainedGenerator(info.config.model, network, step)
+    return TrainedGenerator(info.config.model, network, step, info.classes)
 
 
-def write_pngs(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
-    """One PNG an image, named by its seed, and `grid.png` with up to 64 of them."""
-    for seed, image in enumerate(images, start=first_seed):
-        save_png(out / f"seed-{seed:06d}.png", image, note=SYNTHETIC)
+def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
+    """One PNG an image, named by its seed, in a folder of its class if it has one; `grid.png` with up to 64."""
+    for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
+        save_png(out / label / f"seed-{seed:06d}.png", image, note=SYNTHETIC)
     save_png(out / "grid.png", grid(images[:64]), note=SYNTHETIC)
 
 
-def write_npz(images: "NDArray[np.uint8]", first_seed: int, out: Path) -> None:
-    """`images.npz` with `images` (N, M, M) uint8 and `seeds` (N,) int64."""
+def write_npz(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
+    """`images.npz` with `images` (N, M, M) uint8, `labels` (N,) text, empty without classes, and `seeds` (N,) int64."""
     seeds = np.arange(first_seed, first_seed + len(images))
     with replacing(out / "images.npz") as temporary:
-        np.savez_compressed(temporary, images=images, seeds=seeds)
+        np.savez_compressed(temporary, images=images, labels=np.array(labels), seeds=seeds)
 
 
 def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:

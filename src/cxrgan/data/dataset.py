@@ -45,6 +45,12 @@ def load_dataset(path: Path, split: str = "train") -> Dataset:
         raise UserError(f"the dataset folder {path} is damaged ({error!r}); prepare it again") from error
 
 
+def load_held_out(path: Path) -> Dataset | None:
+    """The images of `val`, else `test`, which no training sees; None where the folder has neither."""
+    counts = read_manifest(path).get("counts", {})
+    return next((load_dataset(path, split) for split in ("val", "test") if split in counts), None)
+
+
 def _read_split(path: Path, manifest: dict[str, Any], split: str) -> Dataset:
     file = path / "images.npy"
     with file.open("rb") as stream:

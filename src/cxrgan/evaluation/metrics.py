@@ -257,6 +257,23 @@ def manifold_metrics(*, real: Features, fake: Features, k_precision: int = 3, k_
     )
 
 
+def nearest(*, of: Features, among: Features) -> tuple[Float64, NDArray[np.int64]]:
+    """For each row of `of` (N, D) its distance to the nearest row of `among` (M, D), (N,), and which that is, (N,)."""
+    of, among = (
+        _checked("of", of, at_least=1, because="a nearest row"),
+        _checked("among", among, at_least=1, because=""),
+    )
+    centre = _mean(among)
+    distance, index = np.full(len(of), np.inf), np.zeros(len(of), dtype=np.int64)
+    for rows, columns, squared in _distance_blocks(_minus(of, centre), _minus(among, centre)):
+        best = squared.argmin(1)
+        value = squared[np.arange(len(best)), best]
+        closer = value < distance[rows]
+        distance[rows] = np.where(closer, value, distance[rows])
+        index[rows] = np.where(closer, best + columns.start, index[rows])
+    return np.sqrt(distance), index
+
+
 def _neighbours(features: Float64, k: int) -> Float64:
     """Squared distances of each row of (N, D) to its k nearest other rows, ascending: (N, k)."""
     nearest = np.full((len(features), k), np.inf)

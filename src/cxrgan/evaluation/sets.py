@@ -66,7 +66,8 @@ def run_set(path: Path, num: int, seed: int) -> ImageSet:
     """The images of the seeds from `seed` on, made by a run."""
     generator = load_generator(path)
     images = generator.sample(num, seed)
-    return ImageSet(images, np.full(num, UNLABELLED), f"{path.name}, step {generator.step}", None)
+    labels = np.array(generator.labels(num, seed))
+    return ImageSet(images, labels, f"{path.name}, step {generator.step}", None)
 
 
 def folder_set(path: Path, size: int) -> ImageSet:

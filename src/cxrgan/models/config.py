@@ -25,6 +25,10 @@ class DCGANConfig:
     """Discriminator feature maps in the first layer."""
     leaky_relu_slope: float = 0.2
     """Slope of the discriminator's LeakyReLU below zero."""
+    batchnorm_d: bool = True
+    """BatchNorm in the discriminator, as in the reports; without it, D's last layer sees how much a batch varies."""
+    num_classes: int = 0
+    """Classes to make images of; 0 for images as they come. A conditional run takes it from its dataset."""
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):

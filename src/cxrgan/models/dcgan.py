@@ -4,22 +4,25 @@ The generator's first layer turns L_w x L_w into L_w + 3 pixels, each further on
 halves as often as it can. A larger image adds a layer at the deep end, so `ngf` and `ndf` name the layer at the image.
 """
 
+import math
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.convolution import Double, Halve
 
 
 class Generator(nn.Sequential):
-    """Latents (N, L_ch, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
+    """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
 
     def __init__(self, config: DCGANConfig) -> None:
         widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(config.latent_channels, widths[0], 4, stride=1, padding=0, bias=False),
+            nn.ConvTranspose2d(
+                config.latent_channels + config.num_classes, widths[0], 4, stride=1, padding=0, bias=False
+            ),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         ]
@@ -37,7 +40,11 @@ class Generator(nn.Sequential):
 
 
 class Discriminator(nn.Sequential):
-    """Images (N, channels, M, M) in [-1, 1] -> logits (N,); the sigmoid is part of the loss."""
+    """Images (N, channels, M, M) in [-1, 1] -> logits (N, classes or 1); the sigmoid is part of the loss.
+
+    Logit c judges an image as one of class c: the projection discriminator of Miyato & Koyama 2018, whose unconditional
+    term and class embedding are linear, and so add up to one weight vector for each class.
+    """
 
     def __init__(self, config: DCGANConfig) -> None:
         slope = config.leaky_relu_slope
@@ -48,13 +55,31 @@ class Discriminator(nn.Sequential):
             nn.LeakyReLU(slope, inplace=True),
         ]
         for width_in, width_out in pairwise(widths):
-            layers += [
-                Halve(width_in, width_out),
-                nn.BatchNorm2d(width_out),
-                nn.LeakyReLU(slope, inplace=True),
-            ]
-        layers += [nn.Conv2d(widths[-1], 1, side, stride=1, padding=0, bias=False), nn.Flatten(0)]
+            layers.append(Halve(width_in, width_out))
+            if config.batchnorm_d:
+                layers.append(nn.BatchNorm2d(width_out))
+            layers.append(nn.LeakyReLU(slope, inplace=True))
+        last = widths[-1]
+        if not config.batchnorm_d:
+            layers.append(BatchSpread())
+            last += 1
+        layers += [nn.Conv2d(last, max(1, config.num_classes), side, stride=1, padding=0, bias=False), nn.Flatten()]
         super().__init__(*layers)
+
+
+class BatchSpread(nn.Module):
+    """(N, C, H, W) -> (N, C + 1, H, W): how much the images of a batch differ, so that D sees a generator's monotony.
+
+    Minibatch standard deviation (Karras et al. 2018): the deviation over groups of images, averaged over everything.
+    """
+
+    GROUP = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        group = math.gcd(self.GROUP, len(x))
+        deviation = (x.float().unflatten(0, (group, -1)).var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+        spread = deviation.repeat(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+        return torch.cat([x, spread.to(x.dtype)], 1)
 
 
 def _halvings(image_size: int) -> tuple[int, int]:

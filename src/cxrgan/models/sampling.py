@@ -1,8 +1,13 @@
-"""Seeds -> images. An image depends on its generator and its seed alone, not on the batch it is made in."""
+"""Seeds -> images. An image depends on its generator, its seed and its class alone, not on the batch it is made in.
+
+A class enters a generator as part of its latent: one more channel for each class, 1 in that of the class, else 0.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrgan.images import to_uint8
@@ -11,15 +16,35 @@ from cxrgan.models.config import DCGANConfig
 CHUNK = 16  # every forward pass has this many latents, so that the same kernels run whatever is asked for
 
 
-def seed_latents(config: DCGANConfig, seeds: Sequence[int]) -> Tensor:
-    """The standard normal latent of each seed, (N, L_ch, L_w, L_w) float32, the same on every device."""
+def seed_labels(class_counts: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """The class of each seed, (N,) int64, drawn as often as the training images have it; zeros without classes."""
+    if not class_counts:
+        return torch.zeros(len(seeds), dtype=torch.int64)
+    shares = np.cumsum(class_counts) / sum(class_counts)
+    draws = [np.random.default_rng([seed, 1]).random() for seed in seeds]
+    return torch.from_numpy(np.searchsorted(shares, draws, side="right"))
+
+
+def seed_latents(config: DCGANConfig, seeds: Sequence[int], labels: Tensor) -> Tensor:
+    """The standard normal latent of each seed with its class (N,): (N, L_ch + classes, L_w, L_w) float32.
+
+    The same on every device.
+    """
     draws = [torch.randn(config.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(draws)
+    return with_classes(torch.stack(draws), labels, config.num_classes)
+
+
+def with_classes(latents: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Latents (N, L_ch, L_w, L_w) and classes (N,) -> (N, L_ch + num_classes, L_w, L_w)."""
+    if num_classes == 0:
+        return latents
+    one_hot = F.one_hot(labels, num_classes).to(latents)[:, :, None, None]
+    return torch.cat([latents, one_hot.expand(-1, -1, *latents.shape[2:])], 1)
 
 
 @torch.no_grad()
 def render(generator: nn.Module, latents: Tensor) -> Tensor:
-    """Latents (N, L_ch, L_w, L_w) -> grey images (N, M, M) uint8 on the CPU, in float32 and evaluation mode.
+    """Latents as `seed_latents` gives them -> grey images (N, M, M) uint8 on the CPU, in float32 and evaluation mode.
 
     Three channels are averaged. The generator's mode is left as it was.
     """

@@ -65,6 +65,8 @@ class RunInfo:
     """Where the dataset folder is, and below, what it held."""
     data_sha256: str
     num_images: int
+    classes: Mapping[str, int]
+    """Training images of each class, in the order of the labels; empty where the run knows no classes."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ class RunFolder:
             values = json.loads(self.config_file.read_text(encoding="utf-8"))
             config = from_dict(values["config"], DCGAN, where=str(self.config_file))
             recipe, data, data_sha256 = (str(values[name]) for name in ("recipe", "data", "data_sha256"))
-            return RunInfo(recipe, config, data, data_sha256, int(values["num_images"]))
+            classes = {str(name): int(count) for name, count in values.get("classes", {}).items()}
+            return RunInfo(recipe, config, data, data_sha256, int(values["num_images"]), classes)
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run (no config.json in it)") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

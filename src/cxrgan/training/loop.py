@@ -19,7 +19,7 @@ from cxrgan.console import console
 from cxrgan.data.dataset import Dataset, batch_indices
 from cxrgan.errors import RunError, UserError
 from cxrgan.images import SYNTHETIC, grid, save_png
-from cxrgan.models.sampling import render, seed_latents
+from cxrgan.models.sampling import render, seed_labels, seed_latents
 from cxrgan.training.checkpoint import (
     Progress,
     Row,
@@ -30,12 +30,15 @@ from cxrgan.training.checkpoint import (
     save_checkpoint,
 )
 from cxrgan.training.device import can_compile, choose_device, choose_precision
+from cxrgan.training.probe import mean_logit, sample_health
 from cxrgan.training.recipes import TrainConfig
-from cxrgan.training.step import LOGGED, Players, Step, new_players, step_latents
+from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
+NUM_JUDGED = 256  # images of a kind that D is asked about beside the samples
 
 Evaluator = Callable[["NDArray[np.uint8]"], Row]
 """Generated images (N, M, M) uint8 -> measurements, `checkpoint.BEST_BY` among them."""
@@ -58,9 +61,17 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
     configuration, or the folder holds something already.
     """
     _check_fits(config, dataset)
+    if config.conditional:
+        config = replace(config, model=replace(config.model, num_classes=len(dataset.classes)))
     folder = RunFolder(path)
-    folder.create(RunInfo(recipe, settled(config), data, dataset.sha256, len(dataset.images)))
+    classes = class_counts(dataset) if config.conditional else {}
+    folder.create(RunInfo(recipe, settled(config), data, dataset.sha256, len(dataset.images), classes))
     return folder
+
+
+def class_counts(dataset: Dataset) -> dict[str, int]:
+    """How many images each class has, in the order of the labels."""
+    return {name: int((dataset.labels == label).sum()) for label, name in enumerate(dataset.classes)}
 
 
 def settled(config: TrainConfig) -> TrainConfig:
@@ -78,11 +89,13 @@ def train(
     dataset: Dataset,
     observers: Sequence[Observer] = (),
     evaluator: Evaluator | None = None,
+    held_out: Dataset | None = None,
 ) -> int:
     """Train the run in `folder` from its newest checkpoint, or from the start, to the last step.
 
     `config` is that of the folder, or differs in what a run may change (`checkpoint.FREE_TO_CHANGE`). Where it has
-    `evaluate_every`, `evaluator` measures the images of the first seeds; the best step keeps its checkpoint.
+    `evaluate_every`, `evaluator` measures the images of the first seeds; the best step keeps its checkpoint. Of
+    `held_out`, images of the same kind that are not trained on, D's opinion is noted, which tells overfitting.
     Returns the last step done: an earlier one when SIGINT or SIGTERM came, which is answered by a checkpoint.
     Raises RunError when a number is no longer finite or the disk does not take a file.
     """
@@ -104,8 +117,8 @@ def train(
         folder.write_info(replace(info, config=config))
         folder.keep_rows(progress.step)
         train_step = Step(config, players, device)
-        images = torch.from_numpy(dataset.images).to(device)
-        fixed_latents = seed_latents(config.model, range(config.num_samples))
+        images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
+        fixed_latents = _first_latents(info, config.num_samples)
         began = time.monotonic() - progress.seconds
         unwritten: list[Tensor] = []
 
@@ -116,7 +129,7 @@ def train(
         for step in range(progress.step + 1, num_steps + 1):
             indices = batch_indices(step - 1, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
             real = images[torch.from_numpy(indices).to(device)]
-            unwritten.append(train_step(real, step_latents(config, step)))
+            unwritten.append(train_step(step, real, labels[torch.from_numpy(indices)]))
 
             stopping = stop.is_set()  # read once: a signal during the lines below is answered after the next step
             sampling = step % sample_every == 0 or step == num_steps
@@ -125,18 +138,14 @@ def train(
             if step % config.log_every == 0 or sampling or measuring or saving:
                 rows = _rows(unwritten, step, config.batch_size, time.monotonic() - began)
                 unwritten = []
-                folder.append_rows(rows)
-                for observer in observers:
-                    observer.on_rows(rows)
+                _note(folder, rows, observers)
                 _check_finite(rows, folder)
             if evaluator and measuring:
-                row = _measure(evaluator, players, config, rows[-1])
-                folder.append_rows([row])
-                for observer in observers:
-                    observer.on_rows([row])
+                _note(folder, [_measure(evaluator, players, info, config, rows[-1])], observers)
                 saving = saving or folder.best_step() == step
             if sampling:
                 samples = render(players.sampler, fixed_latents).numpy()
+                _note(folder, [_probe(players, info, samples, dataset, held_out, rows[-1])], observers)
                 _save_samples(folder, step, samples, observers)
             if saving:
                 _check_weights(players, step, folder)
@@ -165,6 +174,13 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
         raise UserError(
             f"the dataset {dataset.name} has {num} training images, fewer than a batch of {config.batch_size}; "
             "give more images or a smaller --batch-size"
+        )
+    unlabelled = int((dataset.labels < 0).sum())
+    if config.conditional and (unlabelled or len(dataset.classes) < 2):
+        raise UserError(
+            f"--conditional learns a class from each image's label, but the dataset {dataset.name} has "
+            f"{len(dataset.classes)} classes and {unlabelled} training images without a label; leave it out, or "
+            "prepare the images from a folder for each class"
         )
 
 
@@ -196,21 +212,57 @@ def _rows(values: Sequence[Tensor], last_step: int, batch_size: int, seconds: fl
             "step": step,
             "images_seen": step * batch_size,
             "seconds": round(seconds, 3),
-            **dict(zip(LOGGED, row, strict=True)),
+            **{name: value for name, value in zip(LOGGED, row, strict=True) if name in LOSSES or value == value},
         }
         for step, row in enumerate(torch.stack(list(values)).tolist(), start=first)
     ]
 
 
-def _measure(evaluator: Evaluator, players: Players, config: TrainConfig, last: Row) -> Row:
+def _first_latents(info: RunInfo, num: int) -> Tensor:
+    """The latents of the seeds 0 to num - 1, classes included."""
+    seeds = range(num)
+    return seed_latents(info.config.model, seeds, seed_labels(list(info.classes.values()), seeds))
+
+
+def _measure(evaluator: Evaluator, players: Players, info: RunInfo, config: TrainConfig, last: Row) -> Row:
     """The measurement after a step, as a line of metrics.jsonl."""
-    images = render(players.sampler, seed_latents(config.model, range(config.num_evaluated))).numpy()
+    images = render(players.sampler, _first_latents(info, config.num_evaluated)).numpy()
     return {**{name: last[name] for name in ("step", "images_seen", "seconds")}, **evaluator(images)}
+
+
+def _probe(
+    players: Players,
+    info: RunInfo,
+    samples: "NDArray[np.uint8]",
+    dataset: Dataset,
+    held_out: Dataset | None,
+    last: Row,
+) -> Row:
+    """How varied the samples are, and what D makes of them, of training images and of others: a line of the log."""
+    model = info.config.model
+    real = dataset.images[_sample_indices(len(samples), dataset)]
+    row = {**{name: last[name] for name in ("step", "images_seen", "seconds")}}
+    if len(real) == len(samples) > 1:
+        row |= sample_health(samples, real)
+    judged = {"d_samples": (samples, seed_labels(list(info.classes.values()), range(len(samples))))}
+    for name, side in {"d_train": dataset, "d_held_out": held_out}.items():
+        if side is not None:
+            chosen = _sample_indices(NUM_JUDGED, side)
+            known = side.labels[chosen].clip(0) if info.classes else np.zeros(len(chosen), dtype=np.int64)
+            judged[name] = side.images[chosen], torch.from_numpy(known)
+    for name, (images, labels) in judged.items():
+        row[name] = mean_logit(players.discriminator, torch.from_numpy(images), labels, model.channels)
+    return row
+
+
+def _sample_indices(num: int, dataset: Dataset) -> "NDArray[np.int64]":
+    """Up to `num` images of a dataset, always the same."""
+    return np.random.default_rng(0).choice(len(dataset.images), min(num, len(dataset.images)), replace=False)
 
 
 def _check_finite(rows: Sequence[Row], folder: RunFolder) -> None:
     for row in rows:
-        for name in LOGGED:
+        for name in LOSSES:
             if not math.isfinite(float(row[name])):  # type: ignore[arg-type]
                 raise RunError(f"step {row['step']}: {name} is {row[name]}, training stopped; {_advice(folder)}")
 
@@ -229,6 +281,13 @@ def _advice(folder: RunFolder) -> str:
     return f"{kept}; start again with a lower --lr, or with --precision fp32"
 
 
+def _note(folder: RunFolder, rows: Sequence[Row], observers: Sequence[Observer]) -> None:
+    """New lines of metrics.jsonl, which the observers hear of."""
+    folder.append_rows(rows)
+    for observer in observers:
+        observer.on_rows(rows)
+
+
 def _save_samples(folder: RunFolder, step: int, samples: "NDArray[np.uint8]", observers: Sequence[Observer]) -> None:
     save_png(folder.samples / f"step-{step:06d}.png", grid(samples), note=SYNTHETIC)
     for observer in observers:
@@ -237,9 +296,8 @@ def _save_samples(folder: RunFolder, step: int, samples: "NDArray[np.uint8]", ob
 
 def _save_beside_real(folder: RunFolder, when: str, samples: "NDArray[np.uint8]", dataset: Dataset) -> None:
     """Real images on the left, generated ones on the right."""
-    num = min(len(samples), len(dataset.images))
-    chosen = np.random.default_rng(0).choice(len(dataset.images), num, replace=False)
-    sheets = grid(dataset.images[chosen]), grid(samples[:num])
+    chosen = _sample_indices(len(samples), dataset)
+    sheets = grid(dataset.images[chosen]), grid(samples[: len(chosen)])
     gap = np.full((len(sheets[0]), dataset.image_size // 4), 255, dtype=np.uint8)
     note = f"Left: real, of patients. Right: {SYNTHETIC}"
     save_png(folder.samples / f"real-and-fake-{when}.png", np.hstack([sheets[0], gap, sheets[1]]), note=note)

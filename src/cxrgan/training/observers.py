@@ -1,11 +1,14 @@
 """Those who watch a run: the live line, the loss plot, TensorBoard."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cxrgan.console import ProgressBar
 from cxrgan.errors import UserError
+from cxrgan.files import write_json
 from cxrgan.training.checkpoint import Row, RunFolder
+from cxrgan.training.doctor import Finding, diagnose
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,23 +16,52 @@ if TYPE_CHECKING:
 
 
 class LiveLine:
-    """Step, time left, losses, D(x) and D(G(z)) on the terminal."""
+    """Step, time left, losses, D(x), D(G(z)) and what the doctor finds on the terminal."""
 
     def __init__(self, bar: ProgressBar) -> None:
         self._bar = bar
+        self._findings = ""
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         last = rows[-1]
-        if "loss_d" not in last:  # a measurement
+        if "loss_d" not in last:  # a measurement, a probe
             return
         text = (
             f"loss D {last['loss_d']:.3f}  G {last['loss_g']:.3f}  "
-            f"D(x) {last['d_real']:.2f}  D(G(z)) {last['d_fake']:.2f}"
+            f"D(x) {last['d_real']:.2f}  D(G(z)) {last['d_fake']:.2f}{self._findings}"
         )
         self._bar.advance(len(rows), text)
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
         """The terminal shows no pictures."""
+
+    def show_findings(self, names: Sequence[str]) -> None:
+        """Names of findings that stand behind the numbers from now on."""
+        self._findings = "".join(f"  ! {name}" for name in names)
+
+
+class Doctor:
+    """Examines the run at every grid of samples: diagnosis.json, and the names of its findings for the live line."""
+
+    def __init__(self, folder: RunFolder, line: LiveLine) -> None:
+        self._folder, self._line = folder, line
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        """Examined with the samples: it reads the whole log."""
+
+    def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
+        findings = diagnose(self._folder.read_rows())
+        self._line.show_findings([finding.name for finding in findings])
+        write_diagnosis(self._folder, step, findings)
+
+
+def write_diagnosis(folder: RunFolder, step: int, findings: Sequence[Finding]) -> None:
+    """`diagnosis.json`: the last step looked at, the verdict and the findings."""
+    verdict = findings[0].name if findings else "healthy"
+    write_json(
+        folder.path / "diagnosis.json",
+        {"step": step, "verdict": verdict, "findings": [asdict(finding) for finding in findings]},
+    )
 
 
 class Plots:

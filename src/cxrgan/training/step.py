@@ -1,11 +1,12 @@
 """One step of the game: the discriminator learns from real and fake, then the generator from the discriminator.
 
-The mathematics is the tutorial's. What is faster is how: the discriminator's weights get no gradient in the
-generator's turn, nothing waits for a number to reach the CPU, Adam is fused, memory is channels-last, and
-products run in bf16 where the hardware has it.
+With a DCGAN recipe the mathematics is the tutorial's. What is faster is how: the discriminator's weights get no
+gradient in the generator's turn, nothing waits for a number to reach the CPU, Adam is fused, memory is channels-last,
+and products run in bf16 where the hardware has it.
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,16 @@ from torch import Tensor, nn
 
 from cxrgan.images import to_float
 from cxrgan.models.dcgan import Discriminator, Generator, initialise
-from cxrgan.training.losses import discriminator_loss, generator_loss
+from cxrgan.models.sampling import with_classes
+from cxrgan.training.augment import augment
+from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from cxrgan.training.recipes import TrainConfig
 
-LOGGED = ("loss_d", "loss_g", "d_real", "d_fake")
+LOSSES = ("loss_d", "loss_g", "d_real", "d_fake", "margin", "grad_d", "grad_g")
+PENALTIES = ("r1", "r2")
+LOGGED = LOSSES + PENALTIES
+"""What a step reports: both losses, the mean probability D gives real and generated images, the mean difference of
+their logits, the norms of both networks' gradients, and the penalties, NaN in a step that takes none."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +81,69 @@ class Step:
             self.generator = torch.compile(players.generator, dynamic=False)  # type: ignore[assignment]
             self.discriminator = torch.compile(players.discriminator, dynamic=False)  # type: ignore[assignment]
 
-    def __call__(self, real: Tensor, latents: Tensor) -> Tensor:
-        """Real images (B, M, M) uint8 and latents (B, L_ch, L_w, L_w) -> the values of `LOGGED`, (4,) on the device."""
-        players = self.players
-        images = to_float(real).unsqueeze(1).expand(-1, self.config.model.channels, -1, -1)
-        images = images.contiguous(memory_format=torch.channels_last)
+    def __call__(self, number: int, real: Tensor, labels: Tensor) -> Tensor:
+        """Train step `number` on real images (B, M, M) uint8 of classes (B,) -> the values of `LOGGED`, (9,).
+
+        As many fakes are made, of the same classes; latents and augmentation follow from the seed and the number.
+        """
+        config, players = self.config, self.players
+        random = step_random(config, number)
+        labels = labels.to(self.device) if config.model.num_classes else torch.zeros_like(labels).to(self.device)
+        latents = torch.randn(len(real), *config.model.latent_shape, generator=random).to(self.device)
+        images = to_float(real).unsqueeze(1).expand(-1, config.model.channels, -1, -1)
 
         with self._autocast():
-            fakes = self.generator(latents.to(self.device))
-            logits_real = self.discriminator(images)
-            logits_fake = self.discriminator(fakes.detach())
-        loss_d = discriminator_loss(real=logits_real, fake=logits_fake)
+            fakes = self.generator(with_classes(latents, labels, config.model.num_classes))
+        seen_real, seen_fake = self._view(images, random), self._view(fakes.detach(), random)
+        logits_real, logits_fake = (self._judge(self.discriminator, x, labels) for x in (seen_real, seen_fake))
+        loss_d = discriminator_loss(real=logits_real, fake=logits_fake, kind=config.loss)
         players.optimizer_d.zero_grad()
         loss_d.backward()
+        penalties = self._penalise(number, seen_real, seen_fake, labels)
         players.optimizer_d.step()
 
         players.discriminator.requires_grad_(False)
-        with self._autocast():
-            logits = self.discriminator(fakes)
-        loss_g = generator_loss(fake=logits, kind=self.config.generator_loss)
+        logits = self._judge(self.discriminator, self._view(fakes, random), labels)
+        loss_g = generator_loss(fake=logits, real=logits_real.detach(), kind=config.loss)
         players.optimizer_g.zero_grad()
         loss_g.backward()
         players.optimizer_g.step()
         players.discriminator.requires_grad_(True)
 
         if players.average is not None:
-            decay = 0.5 ** (self.config.batch_size / self.config.ema_halflife)
+            decay = 0.5 ** (config.batch_size / config.ema_halflife)
             update_average(players.average, players.generator, decay)
-        scores = logits_real.detach().float().sigmoid().mean(), logits_fake.detach().float().sigmoid().mean()
-        return torch.stack([loss_d.detach(), loss_g.detach(), *scores])
+        real_, fake_ = logits_real.detach(), logits_fake.detach()
+        scores = [real_.sigmoid().mean(), fake_.sigmoid().mean(), (real_ - fake_).mean()]
+        norms = [gradient_norm(players.discriminator), gradient_norm(players.generator)]
+        return torch.stack([loss_d.detach(), loss_g.detach(), *scores, *norms, *penalties])
+
+    def _judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """D's logits (B,) float32 of images (B, C, M, M) as those of their classes (B,)."""
+        with self._autocast():
+            logits: Tensor = discriminator(images)
+        return logits.float().gather(1, labels[:, None]).squeeze(1)
+
+    def _view(self, images: Tensor, random: torch.Generator) -> Tensor:
+        """What D sees of images (B, C, M, M)."""
+        if self.config.augment:
+            images = augment(images.float(), self.config.augment, random)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _penalise(self, number: int, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the gradient of R1 and R2 to D's, where it is their turn; both values, or NaN."""
+        config = self.config
+        if not config.gradient_penalty or number % config.penalty_every:
+            nothing = torch.tensor(math.nan, device=self.device)
+            return nothing, nothing
+        some = slice(config.penalty_images)
+
+        def judge(images: Tensor) -> Tensor:  # a compiled network has no second derivative
+            return self._judge(self.players.discriminator, images, labels[some])
+
+        r1, r2 = gradient_penalty(judge, real[some]), gradient_penalty(judge, fake[some])
+        (config.gradient_penalty / 2 * config.penalty_every * (r1 + r2)).backward()
+        return r1.detach(), r2.detach()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
@@ -118,8 +159,14 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
         targets[name].copy_(sources[name])
 
 
-def step_latents(config: TrainConfig, step: int) -> Tensor:
-    """The latents of training step `step`: (batch_size, L_ch, L_w, L_w), decided by seed and step alone."""
-    seed = int(np.random.SeedSequence([config.seed, step]).generate_state(1, np.uint64)[0])
-    shape = (config.batch_size, *config.model.latent_shape)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def gradient_norm(network: nn.Module) -> Tensor:
+    """Euclidean norm of all gradients of a network together -> scalar."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
+    return norm
+
+
+def step_random(config: TrainConfig, number: int) -> torch.Generator:
+    """The random numbers of a training step, decided by the seed and the step's number alone."""
+    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,49 @@
+"""What a run's samples, and D's view of images it never trained on, tell of its health: numbers for the doctor."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrgan.images import to_float
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+THUMBNAIL = 16  # pixels a side at which images are compared: what they show, not their grain
+
+
+def sample_health(samples: "NDArray[np.uint8]", real: "NDArray[np.uint8]") -> dict[str, float]:
+    """Of samples and as many real images, both (N, M, M) uint8, N > 1: how varied the samples are.
+
+    `diversity`: mean distance between two samples, as a share of that between two real images; 1 is as it should be.
+    `repeats`: share of the samples to which another one is closer than half the distance at which a real image
+    usually (median) has its nearest other one.
+    """
+    between_samples, between_real = _distances(samples), _distances(real)
+    too_close = between_real.min(1).values.median() / 2
+    others = ~torch.eye(len(samples), dtype=torch.bool)
+    return {
+        "diversity": float(between_samples[others].mean() / between_real[others].mean()),
+        "repeats": float((between_samples.min(1).values < too_close).float().mean()),
+    }
+
+
+def _distances(images: "NDArray[np.uint8]") -> Tensor:
+    """(N, M, M) uint8 -> (N, N) distances between thumbnails, infinite from an image to itself."""
+    thumbnails = F.adaptive_avg_pool2d(to_float(torch.from_numpy(images)).unsqueeze(1), THUMBNAIL).flatten(1)
+    return torch.cdist(thumbnails, thumbnails).fill_diagonal_(float("inf"))
+
+
+@torch.no_grad()
+def mean_logit(discriminator: nn.Module, images: Tensor, labels: Tensor, channels: int) -> float:
+    """D's mean logit of images (N, M, M) uint8 as those of their classes (N,), in evaluation mode and float32."""
+    device = next(discriminator.parameters()).device
+    x = to_float(images.to(device)).unsqueeze(1).expand(-1, channels, -1, -1)
+    was_training = discriminator.training
+    discriminator.eval()
+    logits: Tensor = discriminator(x)
+    discriminator.train(was_training)
+    return float(logits.gather(1, labels.to(device)[:, None]).mean())

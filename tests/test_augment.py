@@ -1,0 +1,70 @@
+"""The augmentation: differentiable, decided by its generator, and nothing a radiograph cannot be."""
+
+import torch
+from torch.testing import assert_close
+
+from cxrgan.training.augment import BRIGHTNESS, CONTRAST, SHIFT, augment
+
+
+def radiographs(num: int) -> torch.Tensor:
+    """(num, 1, 32, 32): dark at the left, bright at the right, with a mark in one corner."""
+    images = torch.linspace(-0.5, 0.5, 32).expand(num, 1, 32, 32).clone()
+    images[:, :, 2:6, 2:6] = 0.9
+    return images
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_probability_zero_changes_nothing() -> None:
+    images = radiographs(8)
+    assert_close(augment(images, 0.0, seeded()), images, rtol=0, atol=1e-5)
+
+
+def test_the_random_numbers_alone_decide() -> None:
+    images = radiographs(8)
+    assert torch.equal(augment(images, 1.0, seeded(3)), augment(images, 1.0, seeded(3)))
+    assert not torch.equal(augment(images, 1.0, seeded(3)), augment(images, 1.0, seeded(4)))
+
+
+def test_about_the_named_share_of_images_is_altered() -> None:
+    images = radiographs(2000)
+    altered = (augment(images, 0.1, seeded()) - images).abs().amax((1, 2, 3)) > 1e-4
+    assert abs(altered.float().mean().item() - (1 - 0.9**5)) < 0.04  # five draws of 0.1: two for the shift
+
+
+def test_left_stays_left_and_dark_stays_dark() -> None:
+    altered = augment(radiographs(500), 1.0, seeded())
+    middle = altered[:, 0, 12:]
+    assert (middle[..., 20:].mean((1, 2)) > middle[..., :12].mean((1, 2))).all()
+
+
+def test_brightness_and_contrast_stay_within_their_limits() -> None:
+    flat = torch.full((500, 1, 16, 16), 0.25)
+    change = augment(flat, 1.0, seeded()) - flat
+    assert change.abs().max() <= BRIGHTNESS + 1e-6
+    assert change.abs().max() > 0.9 * BRIGHTNESS
+    images = radiographs(500)[:, :, 8:]
+    spread = augment(images, 1.0, seeded()).std((1, 2, 3)) / images.std((1, 2, 3))
+    assert spread.max() < (1 + CONTRAST) * 1.3  # a shift may change it too
+    assert spread.min() > (1 - CONTRAST) * 0.7
+
+
+def test_a_shift_moves_a_mark_no_further_than_an_eighth_and_a_zoom() -> None:
+    images = torch.zeros(300, 1, 32, 32)
+    images[:, :, 15:17, 15:17] = 1
+    altered = augment(images, 1.0, seeded())
+    altered = (altered - altered.amin((1, 2, 3), keepdim=True)).clamp(min=0)
+    position = torch.arange(32.0) + 0.5
+    weight = altered.sum((1, 2, 3))
+    x = (altered.sum((1, 2)) * position).sum(1) / weight
+    assert ((x - 16).abs() < 32 * SHIFT * 2**0.25 + 1).all()
+    assert (x - 16).abs().max() > 2
+
+
+def test_the_gradient_passes_through() -> None:
+    images = radiographs(4).requires_grad_(True)
+    augment(images, 1.0, seeded()).sum().backward()
+    assert images.grad is not None
+    assert (images.grad.flatten(1).abs().sum(1) > 0).all()

@@ -1,0 +1,102 @@
+"""The doctor names what is wrong on runs made for it, and leaves healthy ones alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cxrgan.training.doctor import diagnose
+
+Row = dict[str, Any]
+
+
+def run(num: int = 1000, **columns: Callable[[int], float | None]) -> list[Row]:
+    """Lines of a healthy run, a probe every 100 steps, with some columns made otherwise."""
+    healthy: dict[str, Callable[[int], float | None]] = {
+        "loss_d": lambda step: 0.6 + 0.01 * (step % 7),
+        "loss_g": lambda step: 1.5 + 0.1 * (step % 5),
+        "margin": lambda step: 2.0 + 0.1 * (step % 3),
+        "grad_d": lambda step: 0.8 + 0.1 * (step % 3),
+        "grad_g": lambda step: 0.5 + 0.1 * (step % 4),
+    }
+    probed: dict[str, Callable[[int], float | None]] = {
+        "diversity": lambda step: 0.85,
+        "repeats": lambda step: 0.02,
+        "d_train": lambda step: 2.0,
+        "d_held_out": lambda step: 1.8,
+        "d_samples": lambda step: -2.0,
+    }
+    rows: list[Row] = []
+    for step in range(1, num + 1):
+        rows.append({"step": step} | {name: columns.get(name, value)(step) for name, value in healthy.items()})
+        if step % 100 == 0:
+            rows.append({"step": step} | {name: columns.get(name, value)(step) for name, value in probed.items()})
+            if "frechet_distance" in columns:
+                rows.append({"step": step, "frechet_distance": columns["frechet_distance"](step)})
+    return rows
+
+
+def names(rows: list[Row]) -> list[str]:
+    return [finding.name for finding in diagnose(rows)]
+
+
+def test_a_healthy_run_has_no_findings() -> None:
+    assert diagnose(run()) == []
+
+
+def test_nothing_is_said_of_nothing() -> None:
+    assert diagnose([]) == []
+    assert diagnose(run(10)) == []
+
+
+def test_a_discriminator_that_has_won_is_named_since_it_won() -> None:
+    (finding,) = diagnose(run(margin=lambda step: 30.0 if step > 400 else 3.0))
+    assert finding.name == "the discriminator has won"
+    assert finding.since == 450  # the end of the first window of 50 steps that shows it
+    assert "30 apart" in finding.evidence
+
+
+def test_a_short_victory_that_passed_is_no_finding() -> None:
+    assert diagnose(run(margin=lambda step: 30.0 if 300 < step <= 600 else 3.0)) == []
+
+
+@pytest.mark.parametrize(("column", "value"), [("diversity", 0.1), ("repeats", 0.9)])
+def test_few_different_images_are_mode_collapse(column: str, value: float) -> None:
+    healthy = {"diversity": 0.85, "repeats": 0.02}[column]
+    columns: dict[str, Callable[[int], float | None]] = {column: lambda step: value if step > 550 else healthy}
+    (finding,) = diagnose(run(1000, **columns))
+    assert (finding.name, finding.since) == ("mode collapse", 600)
+
+
+def test_monotony_in_the_first_steps_is_not_collapse() -> None:
+    assert diagnose(run(diversity=lambda step: 0.05 if step <= 300 else 0.8)) == []
+
+
+def test_vanishing_and_exploding_gradients_are_told_apart() -> None:
+    assert names(run(grad_g=lambda step: 0.5 if step <= 600 else 1e-4)) == ["vanishing gradients"]
+    assert names(run(grad_d=lambda step: 0.8 if step <= 600 else 900.0)) == ["exploding gradients"]
+
+
+def test_held_out_images_taken_for_fakes_are_overfitting() -> None:
+    (finding,) = diagnose(run(d_held_out=lambda step: -1.5 if step > 500 else 1.8))
+    assert finding.name == "the discriminator learns the training images by heart"
+    assert finding.since == 600
+    assert "88%" in finding.evidence
+
+
+def test_a_loss_that_is_no_number_comes_first() -> None:
+    findings = diagnose(run(loss_g=lambda step: None if step == 700 else 1.5, margin=lambda step: 40.0))
+    assert [finding.name for finding in findings] == ["a loss is not finite", "the discriminator has won"]
+    assert findings[0].since == 700
+
+
+def test_a_metric_that_turned_is_told_with_its_best_step() -> None:
+    worse = run(frechet_distance=lambda step: 100 - step / 10 if step <= 500 else 20.0 + step / 4)
+    (finding,) = diagnose(worse)
+    assert (finding.name, finding.since) == ("the images get worse", 600)
+    assert "was 50 at step 500" in finding.evidence
+
+
+def test_a_discriminator_under_too_strong_a_penalty_is_blind() -> None:
+    rows = [row | {"r1": 0.001} for row in run(margin=lambda step: 0.001)]
+    assert names(rows) == ["the discriminator learns nothing"]
