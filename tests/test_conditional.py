@@ -18,7 +18,7 @@ from cxrgan.training.recipes import TrainConfig
 
 CONFIG = replace(
     TINY,
-    model=replace(TINY.model, batchnorm_d=False),
+    model=replace(TINY.model, networks="stable"),
     steps=3,
     conditional=True,
     loss="relativistic",

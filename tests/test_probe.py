@@ -7,7 +7,7 @@ import torch
 from tiny import TINY
 from torch import nn
 
-from cxrgan.models.dcgan import BatchSpread, Discriminator
+from cxrgan.models.stable import BatchSpread, Discriminator
 from cxrgan.training.probe import mean_logit, sample_health
 
 RANDOM = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_batch_spread_compares_images_within_groups_of_eight() -> None:
     assert y[::2, 1].min() > 2
 
 
-def test_a_discriminator_without_batch_norm_has_none() -> None:
-    network = Discriminator(replace(TINY.model, batchnorm_d=False, num_classes=3))
+def test_the_stable_discriminator_has_no_batch_norm_and_a_logit_for_each_class() -> None:
+    network = Discriminator(replace(TINY.model, networks="stable", num_classes=3))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     assert network(torch.zeros(6, 1, 32, 32)).shape == (6, 3)

@@ -68,7 +68,9 @@ def test_a_bad_setting_is_named_with_its_value(values: dict[str, object], messag
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"no recipe 'exp7'; the recipes are dcgan, quick, fast-64, stable-64, stable-128"):
+    with pytest.raises(
+        UserError, match=r"no recipe 'exp7'; the recipes are dcgan, quick, fast-64, stable-64, stable-128"
+    ):
         recipe("exp7")
 
 

@@ -71,7 +71,7 @@ def assert_same_run(one: RunFolder, two: RunFolder, step: int) -> None:
         replace(TINY, precision="bf16", model=replace(TINY.model, channels=3)),
         replace(
             TINY,
-            model=replace(TINY.model, batchnorm_d=False),
+            model=replace(TINY.model, networks="stable"),
             loss="relativistic",
             gradient_penalty=0.1,
             penalty_every=4,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from cxrgan.errors import UserError
 from cxrgan.files import replacing
 from cxrgan.images import SYNTHETIC, grid, save_png
+from cxrgan.models import build_generator
 from cxrgan.models.config import DCGANConfig
-from cxrgan.models.dcgan import Generator
 from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
 from cxrgan.training.checkpoint import RunFolder, load_network
 from cxrgan.training.device import choose_device
@@ -28,7 +29,7 @@ class TrainedGenerator:
     """A generator with its weights; made by `load_generator`."""
 
     config: DCGANConfig
-    network: Generator
+    network: nn.Module
     step: int
     classes: Mapping[str, int]
     """Training images of each class; empty where the generator knows no classes."""
@@ -94,7 +95,7 @@ def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     step = folder.best_step() if best else folder.steps()[-1]
     if step is None:
         raise UserError(f"{run} has no best checkpoint: it was trained without --evaluate-every")
-    network = Generator(info.config.model)
+    network = build_generator(info.config.model)
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
     network.eval().requires_grad_(False)
     network.to(device=choose_device("auto"), memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,6 +1,7 @@
 """What a network is made of, as numbers: known before torch is loaded, so that a bad size fails at once."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cxrgan.errors import UserError
 
@@ -25,8 +26,8 @@ class DCGANConfig:
     """Discriminator feature maps in the first layer."""
     leaky_relu_slope: float = 0.2
     """Slope of the discriminator's LeakyReLU below zero."""
-    batchnorm_d: bool = True
-    """BatchNorm in the discriminator, as in the reports; without it, D's last layer sees how much a batch varies."""
+    networks: Literal["dcgan", "stable"] = "dcgan"
+    """The reports' networks, or those of the stable recipe, of the same size."""
     num_classes: int = 0
     """Classes to make images of; 0 for images as they come. A conditional run takes it from its dataset."""
 

@@ -4,11 +4,10 @@ The generator's first layer turns L_w x L_w into L_w + 3 pixels, each further on
 halves as often as it can. A larger image adds a layer at the deep end, so `ngf` and `ndf` name the layer at the image.
 """
 
-import math
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.convolution import Double, Halve
@@ -48,41 +47,23 @@ class Discriminator(nn.Sequential):
 
     def __init__(self, config: DCGANConfig) -> None:
         slope = config.leaky_relu_slope
-        num_halvings, side = _halvings(config.image_size)
+        num_halvings, side = halvings(config.image_size)
         widths = [config.ndf * 2**k for k in range(num_halvings)]
         layers: list[nn.Module] = [
             Halve(config.channels, widths[0]),
             nn.LeakyReLU(slope, inplace=True),
         ]
         for width_in, width_out in pairwise(widths):
-            layers.append(Halve(width_in, width_out))
-            if config.batchnorm_d:
-                layers.append(nn.BatchNorm2d(width_out))
-            layers.append(nn.LeakyReLU(slope, inplace=True))
-        last = widths[-1]
-        if not config.batchnorm_d:
-            layers.append(BatchSpread())
-            last += 1
-        layers += [nn.Conv2d(last, max(1, config.num_classes), side, stride=1, padding=0, bias=False), nn.Flatten()]
-        super().__init__(*layers)
+            layers += [
+                Halve(width_in, width_out),
+                nn.BatchNorm2d(width_out),
+                nn.LeakyReLU(slope, inplace=True),
+            ]
+        last = nn.Conv2d(widths[-1], max(1, config.num_classes), side, stride=1, padding=0, bias=False)
+        super().__init__(*layers, last, nn.Flatten())
 
 
-class BatchSpread(nn.Module):
-    """(N, C, H, W) -> (N, C + 1, H, W): how much the images of a batch differ, so that D sees a generator's monotony.
-
-    Minibatch standard deviation (Karras et al. 2018): the deviation over groups of images, averaged over everything.
-    """
-
-    GROUP = 8
-
-    def forward(self, x: Tensor) -> Tensor:
-        group = math.gcd(self.GROUP, len(x))
-        deviation = (x.float().unflatten(0, (group, -1)).var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-        spread = deviation.repeat(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
-        return torch.cat([x, spread.to(x.dtype)], 1)
-
-
-def _halvings(image_size: int) -> tuple[int, int]:
+def halvings(image_size: int) -> tuple[int, int]:
     """How often a stride-2 layer halves the image, and the pixels a side that the last layer then sees."""
     num_halvings, side = 0, image_size
     while side % 2 == 0 and side > 4:
@@ -91,10 +72,16 @@ def _halvings(image_size: int) -> tuple[int, int]:
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw the DCGAN paper's weights: convolutions N(0, 0.02), BatchNorm weights N(1, 0.02), biases 0."""
+    """Draw the DCGAN paper's weights: convolutions N(0, 0.02), BatchNorm weights N(1, 0.02), biases 0.
+
+    Linear layers, which only the stable networks have, are drawn from N(0, 0.03).
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.03, generator=generator)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
             nn.init.zeros_(module.bias)

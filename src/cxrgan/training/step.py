@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cxrgan.images import to_float
-from cxrgan.models.dcgan import Discriminator, Generator, initialise
+from cxrgan.models import build_discriminator, build_generator
+from cxrgan.models.dcgan import initialise
 from cxrgan.models.sampling import with_classes
 from cxrgan.training.augment import augment
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
@@ -31,9 +32,9 @@ their logits, the norms of both networks' gradients, and the penalties, NaN in a
 class Players:
     """All that training changes."""
 
-    generator: Generator
-    discriminator: Discriminator
-    average: Generator | None
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module | None
     """Moving average of the generator, where the recipe has one."""
     optimizer_g: torch.optim.Adam
     optimizer_d: torch.optim.Adam
@@ -48,7 +49,7 @@ class Players:
         return {"optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
 
     @property
-    def sampler(self) -> Generator:
+    def sampler(self) -> nn.Module:
         """The generator that samples are drawn from."""
         return self.average or self.generator
 
@@ -56,7 +57,7 @@ class Players:
 def new_players(config: TrainConfig, device: torch.device) -> Players:
     """Freshly initialised networks and optimisers; the weights depend on the seed alone."""
     random = torch.Generator().manual_seed(config.seed)
-    generator, discriminator = Generator(config.model), Discriminator(config.model)
+    generator, discriminator = build_generator(config.model), build_discriminator(config.model)
     initialise(generator, random)
     initialise(discriminator, random)
     generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,83 @@
+"""The networks of the stable recipe: the DCGAN's, with three changes that measurements chose (`docs/stable-recipe.md`).
+
+The latent modulates every layer of the generator and not its first one alone, the discriminator has no BatchNorm, and
+its last layer sees how much the images of a batch differ.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrgan.models.config import DCGANConfig
+from cxrgan.models.convolution import Double, Halve
+from cxrgan.models.dcgan import halvings
+
+STYLE_WIDTH = 128
+
+
+class Generator(nn.Module):
+    """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
+
+    def __init__(self, config: DCGANConfig) -> None:
+        super().__init__()
+        widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
+        num_inputs = config.latent_channels + config.num_classes
+        self.style = nn.Linear(num_inputs * config.latent_size**2, STYLE_WIDTH)
+        self.first = nn.ConvTranspose2d(num_inputs, widths[0], 4, stride=1, padding=0, bias=False)
+        self.doubles = nn.ModuleList([Double(width_in, width_out) for width_in, width_out in pairwise(widths)])
+        self.norms = nn.ModuleList([ModulatedNorm(width) for width in widths])
+        self.last = Double(widths[-1], config.channels)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        style = F.leaky_relu(self.style(latents.flatten(1)), 0.2)
+        x = self.norms[0](self.first(latents), style)
+        for double, norm in zip(self.doubles, self.norms[1:], strict=True):
+            x = norm(double(x), style)
+        return torch.tanh(self.last(x))
+
+
+class ModulatedNorm(nn.Module):
+    """x (N, C, H, W) and a style (N, S) -> (N, C, H, W): BatchNorm, scale and shift from the style, ReLU.
+
+    Self-modulation (Chen et al. 2019, "On Self Modulation for Generative Adversarial Networks").
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width, affine=False)
+        self.style = nn.Linear(STYLE_WIDTH, 2 * width)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.style(style).to(x.dtype)[:, :, None, None].chunk(2, 1)
+        return F.relu(self.norm(x) * (1 + scale) + shift)
+
+
+class Discriminator(nn.Sequential):
+    """Images (N, channels, M, M) in [-1, 1] -> logits (N, classes or 1)."""
+
+    def __init__(self, config: DCGANConfig) -> None:
+        num_halvings, side = halvings(config.image_size)
+        widths = [config.channels, *(config.ndf * 2**k for k in range(num_halvings))]
+        layers: list[nn.Module] = []
+        for width_in, width_out in pairwise(widths):
+            layers += [Halve(width_in, width_out), nn.LeakyReLU(config.leaky_relu_slope, inplace=True)]
+        last = nn.Conv2d(widths[-1] + 1, max(1, config.num_classes), side, stride=1, padding=0, bias=False)
+        super().__init__(*layers, BatchSpread(), last, nn.Flatten())
+
+
+class BatchSpread(nn.Module):
+    """(N, C, H, W) -> (N, C + 1, H, W): how much the images of a batch differ, so that D sees a generator's monotony.
+
+    Minibatch standard deviation (Karras et al. 2018): the deviation over groups of images, averaged over everything.
+    """
+
+    GROUP = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        group = math.gcd(self.GROUP, len(x))
+        deviation = (x.float().unflatten(0, (group, -1)).var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+        spread = deviation.repeat(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+        return torch.cat([x, spread.to(x.dtype)], 1)
