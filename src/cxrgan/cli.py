@@ -173,7 +173,7 @@ class Evaluate:
         real, fake = open_pair(self.target, self.data, num=self.num, split=self.split, seed=self.seed)
         networks, missing = load_networks(self.rulers, inception_weights=self.inception_weights, exact=self.exact)
         rows = evaluate(real=real, fake=fake, networks=networks, seed=self.seed, cache=cache_folder()) + missing
-        print(f"{fake.name}: {len(fake.images)} images against {len(real.images)} of {real.name}")
+        print(f"{fake.name}: {len(fake.images)} images against {real.num} of {real.name}")
         Console().print(*evaluation_tables(rows))
         for note in evaluation_notes(rows):
             print(note)

@@ -16,6 +16,7 @@ from cxrgan.images import SYNTHETIC, grid, save_png
 from cxrgan.models import build_generator
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
+from cxrgan.shipped import GENERATORS, read_generator
 from cxrgan.training.checkpoint import RunFolder, load_network
 from cxrgan.training.device import choose_device
 from cxrgan.training.recipes import MAX_SEED
@@ -86,9 +87,11 @@ class TrainedGenerator:
 def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     """The generator of a run folder's newest checkpoint, or of the best one that `--evaluate-every` found.
 
-    UserError when there is none or it is damaged.
+    `run` may also be the name of a shipped generator, such as `cxr-64`. UserError when there is none or it is damaged.
     """
     folder = RunFolder(Path(run))
+    if is_shipped(run):
+        return _load_shipped(str(run))
     info = folder.read_info()
     if not folder.steps():
         raise UserError(f"{run} has no checkpoint yet; train it: cxrgan train --resume {run}")
@@ -97,9 +100,25 @@ def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
         raise UserError(f"{run} has no best checkpoint: it was trained without --evaluate-every")
     network = build_generator(info.config.model)
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
+    return TrainedGenerator(info.config.model, _ready(network), step, info.classes)
+
+
+def is_shipped(run: str | Path) -> bool:
+    """Whether `run` names a shipped generator, and no run folder of that name lies here."""
+    return str(run) in GENERATORS and not RunFolder(Path(run)).config_file.exists()
+
+
+def _load_shipped(name: str) -> TrainedGenerator:
+    shipped = read_generator(name)
+    network = build_generator(shipped.model)
+    network.load_state_dict(shipped.weights)
+    return TrainedGenerator(shipped.model, _ready(network), shipped.step, shipped.classes)
+
+
+def _ready(network: nn.Module) -> nn.Module:
     network.eval().requires_grad_(False)
     network.to(device=choose_device("auto"), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainedGenerator(info.config.model, network, step, info.classes)
+    return network
 
 
 def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:

@@ -34,10 +34,15 @@ def evaluate(
     The images of both sides have one size. `seed` draws the halves of the floor, KID's subsets and the score's
     splits. A metric that cannot be computed, say of too few images, has the value None and a note.
     """
-    in_first_half = random_half(len(real.images), seed)
+    in_first_half = random_half(real.num, seed)
     rows: list[Row] = []
     for network in networks:
-        real_taps = extract(network, real.images, cache=cache)
+        if len(real.images) < real.num and network.sha256 not in real.known:
+            rows.append(
+                unavailable(network.name, f"{real.name} holds no features of it; give the images with --data DIR")
+            )
+            continue
+        real_taps = real.known.get(network.sha256) or extract(network, real.images, cache=cache)
         fake_taps = extract(network, fake.images, cache=cache)
         for label in [None, *(name for name in real.classes if name in fake.classes)]:
             of_real, of_fake = real.of_class(label), fake.of_class(label)

@@ -1,6 +1,7 @@
-"""What can be compared: a run, a dataset folder, an npz of `generate`, or any folder of images, as uint8 arrays."""
+"""What can be compared: a generator, a dataset folder, any folder of images, as uint8 arrays; or shipped features."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from cxrgan.data.decode import Unusable
 from cxrgan.data.prepare import decode_records
 from cxrgan.data.sources import folder_source
 from cxrgan.errors import UserError
-from cxrgan.generate import load_generator
+from cxrgan.generate import is_shipped, load_generator
+from cxrgan.shipped import GENERATORS, REFERENCES, read_card, read_reference
 from cxrgan.training.checkpoint import RunFolder
 
 if TYPE_CHECKING:
@@ -27,11 +29,17 @@ class ImageSet:
     """One side of a comparison."""
 
     images: "NDArray[np.uint8]"
-    """(N, M, M) uint8."""
+    """(N, M, M) uint8; none, (0, M, M), where only the features are known."""
     labels: "NDArray[np.str_]"
     """(N,), the class of each image; empty text where there is none."""
     name: str
     split: str | None
+    known: "Mapping[str, Mapping[str, NDArray[np.float32]]]" = field(default_factory=dict)
+    """Features that need not be computed: SHA-256 of the network -> tap -> (N, D)."""
+
+    @property
+    def num(self) -> int:
+        return len(self.labels)
 
     @property
     def classes(self) -> list[str]:
@@ -46,8 +54,20 @@ def is_run(path: Path) -> bool:
     return RunFolder(path).config_file.exists()
 
 
+def is_generator(path: Path) -> bool:
+    return is_run(path) or is_shipped(path)
+
+
+def is_reference(path: Path) -> bool:
+    return str(path) in REFERENCES and not path.exists()
+
+
 def image_size(path: Path) -> int | None:
-    """The images' own size, where `path` is a run or a dataset folder; None for other folders."""
+    """The images' own size, where `path` is a generator, a reference or a dataset folder; None for other folders."""
+    if is_shipped(path):
+        return int(read_card(str(path))["model"]["image_size"])
+    if is_reference(path):
+        return int(read_card(str(path))["image_size"])
     if is_run(path):
         return RunFolder(path).read_info().config.model.image_size
     if (path / "manifest.json").exists():
@@ -62,8 +82,15 @@ def dataset_set(path: Path, split: str) -> ImageSet:
     return ImageSet(dataset.images, names[dataset.labels], dataset.name, split)
 
 
+def reference_set(name: str) -> ImageSet:
+    """The real images behind shipped features."""
+    reference = read_reference(name)
+    nothing = np.zeros((0, reference.size, reference.size), dtype=np.uint8)
+    return ImageSet(nothing, reference.labels, name, reference.split, reference.features)
+
+
 def run_set(path: Path, num: int, seed: int) -> ImageSet:
-    """The images of the seeds from `seed` on, made by a run."""
+    """The images of the seeds from `seed` on, made by a run or a shipped generator."""
     generator = load_generator(path)
     images = generator.sample(num, seed)
     labels = np.array(generator.labels(num, seed))
@@ -100,20 +127,29 @@ def first_image_size(path: Path) -> int:
 def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: int) -> tuple[ImageSet, ImageSet]:
     """The real images of `data` and those of `target` to hold against them, of the same size.
 
-    A run makes as many images as there are real ones, or `num`; other targets give all they have, or the first
-    `num`. A plain folder is brought to the size of the other side, or where both are plain to that of `data`.
+    A run or a shipped generator makes as many images as there are real ones, or `num`; other targets give all they
+    have, or the first `num`. A plain folder is brought to the size of the other side, or where both are plain to that
+    of `data`.
     """
     if num is not None and num < 1:
         raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
     for path in (target, data):
-        if not path.is_dir():
-            raise UserError(f"{path} is no folder; give a run, a dataset folder, or a folder of images")
-    if is_run(data):
-        raise UserError(f"{data} is a run; --data is the real side: a dataset folder or a folder of images")
+        if not (path.is_dir() or is_generator(path) or is_reference(path)):
+            raise UserError(
+                f"{path} is no folder; give a run, a dataset folder, a folder of images, or a name that is shipped: "
+                f"{', '.join(GENERATORS if path is target else REFERENCES)}"
+            )
+    if is_reference(target):
+        raise UserError(f"{target} is the real side of a comparison: cxrgan evaluate RUN --data {target}")
+    if is_generator(data):
+        raise UserError(f"{data} is a generator; --data is the real side: a dataset folder or a folder of images")
     size = image_size(data) or image_size(target) or first_image_size(data)
-    real = dataset_set(data, split) if image_size(data) else folder_set(data, size)
-    if is_run(target):
-        fake = run_set(target, num or len(real.images), seed)
+    if is_reference(data):
+        real = reference_set(str(data))
+    else:
+        real = dataset_set(data, split) if image_size(data) else folder_set(data, size)
+    if is_generator(target):
+        fake = run_set(target, num or real.num, seed)
     elif image_size(target):
         fake = dataset_set(target, split)
     else:

@@ -27,6 +27,9 @@ LOGGED = LOSSES + PENALTIES
 """What a step reports: both losses, the mean probability D gives real and generated images, the mean difference of
 their logits, the norms of both networks' gradients, and the penalties, NaN in a step that takes none."""
 
+EMA_WARMUP = 0.05
+"""The average's half-life is at most this share of the images seen, lest the first weights linger (Karras et al.)."""
+
 
 @dataclass(frozen=True)
 class Players:
@@ -112,7 +115,8 @@ class Step:
         players.discriminator.requires_grad_(True)
 
         if players.average is not None:
-            decay = 0.5 ** (config.batch_size / config.ema_halflife)
+            halflife = min(config.ema_halflife, EMA_WARMUP * number * config.batch_size)
+            decay = 0.5 ** (config.batch_size / halflife)
             update_average(players.average, players.generator, decay)
         real_, fake_ = logits_real.detach(), logits_fake.detach()
         scores = [real_.sigmoid().mean(), fake_.sigmoid().mean(), (real_ - fake_).mean()]

@@ -1,0 +1,161 @@
+"""Make the files of a shipped generator from a run and the dataset it was trained on.
+
+    python tools/ship.py RUN --data DIR --name cxr-64 --reference kermany-64 [--pairs FILE]
+
+Writes src/cxrgan/assets/NAME.safetensors (the averaged generator as float16) with its card NAME.json, and
+REFERENCE.safetensors (the domain network's features of the training images, float16) with its card. The card has the
+metrics of the float16 generator against the training images, and how near its images are to training images beside how
+near the held-out test images are. --pairs draws the nearest pairs to look at; they show patients and stay private.
+"""
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import save
+
+import cxrgan
+from cxrgan.data.dataset import Dataset, load_dataset
+from cxrgan.evaluation.domain import DomainNetwork, load_domain
+from cxrgan.evaluation.evaluate import evaluate
+from cxrgan.evaluation.features import extract
+from cxrgan.evaluation.memorisation import Memorisation, memorisation
+from cxrgan.evaluation.sets import dataset_set, run_set
+from cxrgan.files import write_bytes, write_json
+from cxrgan.generate import load_generator
+from cxrgan.images import grid, save_png
+from cxrgan.training.checkpoint import RunFolder
+
+ASSETS = Path(cxrgan.__file__).parent / "assets"
+LICENCE = (
+    "Trained on images under CC BY 4.0; keep this attribution where the weights are shared: Kermany, Zhang, Goldbaum: "
+    "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for Classification, Mendeley Data, v2, "
+    "doi 10.17632/rscbjbr9sj"
+)
+NOT_FOR = (
+    "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
+    "not as images of patients. Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
+)
+THUMBNAIL = 32  # pixels a side at which grey values are compared
+
+
+def write_generator(run: Path, name: str) -> dict[str, Any]:
+    """The averaged weights as float16; what the card says of them."""
+    generator, info = load_generator(run), RunFolder(run).read_info()
+    half = {key: value.half() if value.is_floating_point() else value for key, value in _state(generator.network)}
+    content = save(half)
+    write_bytes(ASSETS / f"{name}.safetensors", content)
+    seconds = next(row["seconds"] for row in reversed(RunFolder(run).read_rows()))
+    return {
+        "name": name,
+        "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side, of the classes {_names(info)}",
+        "not_for": NOT_FOR,
+        "licence": LICENCE,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "model": asdict(generator.config),
+        "classes": dict(generator.classes),
+        "step": generator.step,
+        "trained": {"recipe": info.recipe, "seconds": seconds, "config": asdict(info.config), "data": info.data_sha256},
+        "cxrgan": cxrgan.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def _state(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [(key, value.cpu().contiguous()) for key, value in network.state_dict().items()]
+
+
+def _names(info: Any) -> str:
+    return " and ".join(info.classes)
+
+
+def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
+    """The domain network's features of the training images, and their classes."""
+    dataset = load_dataset(data)
+    features = extract(network, dataset.images, cache=None)[network.main_tap]
+    tensors: dict[str, NDArray[Any]] = {
+        f"{network.sha256}/{network.main_tap}": features.astype(np.float16),
+        "labels": dataset.labels.astype(np.uint8),
+    }
+    content = save_arrays(tensors)
+    write_bytes(ASSETS / f"{name}.safetensors", content)
+    card = {
+        "name": name,
+        "what": f"Features of {len(features)} chest X-rays by {network.name}; no image can be seen in them",
+        "licence": LICENCE.replace("Trained on", "Computed from"),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "image_size": dataset.image_size,
+        "split": dataset.split,
+        "classes": list(dataset.classes),
+        "data": dataset.sha256,
+    }
+    write_json(ASSETS / f"{name}.json", card)
+
+
+def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, M, M) uint8 -> (N, 1024) grey values in [0, 255]."""
+    small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float().unsqueeze(1), THUMBNAIL)
+    values: NDArray[np.float32] = small.flatten(1).numpy()
+    return values
+
+
+def check_copies(
+    fake: NDArray[np.uint8], train: Dataset, test: Dataset, network: DomainNetwork, pairs: Path | None
+) -> dict[str, Any]:
+    """Nearest training images of the fakes and of the test images, in features and in grey values."""
+    sides = {"fake": fake, "train": train.images, "held_out": test.images}
+    features = {key: extract(network, images, cache=None)[network.main_tap] for key, images in sides.items()}
+    grey = {key: thumbnails(images) for key, images in sides.items()}
+    found = {
+        network.name: memorisation(fake=features["fake"], train=features["train"], held_out=features["held_out"]),
+        f"grey values at {THUMBNAIL} px": memorisation(
+            fake=grey["fake"], train=grey["train"], held_out=grey["held_out"]
+        ),
+    }
+    if pairs:
+        rows = [
+            image
+            for check in found.values()
+            for i in range(16)
+            for image in (fake[check.worst[i]], train.images[check.worst_train[i]])
+        ]
+        save_png(pairs, grid(np.stack(rows), columns=8), note="Synthetic, then its nearest real image, in turn")
+    return {key: _numbers(check) for key, check in found.items()}
+
+
+def _numbers(check: Memorisation) -> dict[str, float]:
+    names = ("fake_to_train", "held_out_to_train", "too_near")
+    return {name: round(getattr(check, name), 4) for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--reference", required=True)
+    parser.add_argument("--pairs", type=Path)
+    arguments = parser.parse_args()
+    network = load_domain()
+    card = write_generator(arguments.run, arguments.name)
+    write_json(ASSETS / f"{arguments.name}.json", card)
+    write_reference(arguments.data, arguments.reference, network)
+    train, test = load_dataset(arguments.data), load_dataset(arguments.data, "test")
+    fake = run_set(Path(arguments.name), len(train.images), seed=0)
+    rows = evaluate(real=dataset_set(arguments.data, "train"), fake=fake, networks=[network])
+    keep = ("metric", "label", "value", "floor", "features", "n_real", "n_fake", "seed")
+    card["metrics"] = [{key: row[key] for key in keep} for row in rows]
+    card["nearest_training_images"] = check_copies(fake.images, train, test, network, arguments.pairs)
+    write_json(ASSETS / f"{arguments.name}.json", card)
+    print(json.dumps(card["nearest_training_images"], indent=2))
+
+
+if __name__ == "__main__":
+    main()
