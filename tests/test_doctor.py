@@ -22,6 +22,7 @@ def run(num: int = 1000, **columns: Callable[[int], float | None]) -> list[Row]:
     probed: dict[str, Callable[[int], float | None]] = {
         "diversity": lambda step: 0.85,
         "repeats": lambda step: 0.02,
+        "grain": lambda step: 1.1,
         "d_train": lambda step: 2.0,
         "d_held_out": lambda step: 1.8,
         "d_samples": lambda step: -2.0,
@@ -66,6 +67,11 @@ def test_few_different_images_are_mode_collapse(column: str, value: float) -> No
     columns: dict[str, Callable[[int], float | None]] = {column: lambda step: value if step > 550 else healthy}
     (finding,) = diagnose(run(1000, **columns))
     assert (finding.name, finding.since) == ("mode collapse", 600)
+
+
+@pytest.mark.parametrize(("grain", "name"), [(6.0, "the samples are noise"), (0.1, "the samples are flat")])
+def test_pixels_without_an_image_are_named(grain: float, name: str) -> None:
+    assert names(run(grain=lambda step: grain if step > 200 else 1.0)) == [name]
 
 
 def test_monotony_in_the_first_steps_is_not_collapse() -> None:

@@ -18,6 +18,7 @@ def test_other_draws_of_the_same_kind_are_as_varied_and_do_not_repeat() -> None:
     health = sample_health(RANDOM.integers(0, 256, (40, 32, 32), dtype=np.uint8), REAL)
     assert abs(health["diversity"] - 1) < 0.05
     assert health["repeats"] == 0
+    assert abs(health["grain"] - 1) < 0.05
 
 
 def test_three_images_over_and_over_are_repeats() -> None:
@@ -31,6 +32,12 @@ def test_variations_on_one_image_lack_diversity() -> None:
     health = sample_health((REAL[0] // 2 + 60 + noise).astype(np.uint8), REAL)
     assert health["diversity"] < 0.1
     assert health["repeats"] == 1
+
+
+def test_grain_is_high_for_noise_and_low_for_a_wash() -> None:
+    ramps = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (40, 32, 1))
+    assert sample_health(REAL, ramps)["grain"] > 20
+    assert sample_health(ramps, REAL)["grain"] < 0.05
 
 
 def test_the_mean_logit_is_that_of_the_images_own_classes_and_leaves_the_network_as_it_was() -> None:

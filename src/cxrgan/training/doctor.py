@@ -13,11 +13,13 @@ WINDOW = 50  # steps whose median is one reading
 PATIENCE = 3  # readings, or probes, in a row that make a finding
 
 SURE_MARGIN = 12.0  # mean logit difference: odds of 160,000 to 1
-VANISHED = 0.01  # share of its usual size that a generator's gradient has left
+VANISHED = 0.02  # share of its usual size that a generator's gradient has left
 EXPLODED = 100.0  # times its usual size
 BLIND_MARGIN = 0.02
 POOR_DIVERSITY = 0.35  # of the real images'
 MANY_REPEATS = 0.5  # of the samples
+NOISY = 2.5  # times the real images' grain
+FLAT = 0.3
 OVERFITTED = 0.5  # share of the way from train to fake that D's opinion of unseen real images has gone
 WORSE = 1.5  # times the best Frechet distance
 
@@ -43,6 +45,7 @@ def diagnose(rows: Rows) -> list[Finding]:
     checks: tuple[Callable[[Rows], Finding | None], ...] = (
         _not_finite,
         _mode_collapse,
+        _noise,
         _discriminator_won,
         _exploding,
         _vanishing,
@@ -93,6 +96,19 @@ def _mode_collapse(rows: Rows) -> Finding | None:
         f"{last['repeats']:.0%} of them have a near copy",
         "Take a stable recipe, or --loss relativistic with --gradient-penalty; go back to an earlier checkpoint",
     )
+
+
+def _noise(rows: Rows) -> Finding | None:
+    probes = [(row["step"], float(row["grain"])) for row in rows if "grain" in row]
+    for name, holds in (
+        ("the samples are noise", lambda grain: grain > NOISY),
+        ("the samples are flat", lambda grain: grain < FLAT),
+    ):
+        since = _since(probes, holds)
+        if since is not None:
+            evidence = f"neighbouring pixels differ {probes[-1][1]:.2g} times as much as in real images"
+            return Finding(name, since, evidence, "Lower --lr, make --ngf and --ndf alike, or take a stable recipe")
+    return None
 
 
 def _vanishing(rows: Rows) -> Finding | None:

@@ -16,11 +16,12 @@ THUMBNAIL = 16  # pixels a side at which images are compared: what they show, no
 
 
 def sample_health(samples: "NDArray[np.uint8]", real: "NDArray[np.uint8]") -> dict[str, float]:
-    """Of samples and as many real images, both (N, M, M) uint8, N > 1: how varied the samples are.
+    """Of samples and as many real images, both (N, M, M) uint8, N > 1: how varied the samples are, and how rough.
 
     `diversity`: mean distance between two samples, as a share of that between two real images; 1 is as it should be.
     `repeats`: share of the samples to which another one is closer than half the distance at which a real image
     usually (median) has its nearest other one.
+    `grain`: mean step from a pixel to the next, as a share of that in real images; noise has several times as much.
     """
     between_samples, between_real = _distances(samples), _distances(real)
     too_close = between_real.min(1).values.median() / 2
@@ -28,6 +29,7 @@ def sample_health(samples: "NDArray[np.uint8]", real: "NDArray[np.uint8]") -> di
     return {
         "diversity": float(between_samples[others].mean() / between_real[others].mean()),
         "repeats": float((between_samples.min(1).values < too_close).float().mean()),
+        "grain": _grain(samples) / _grain(real),
     }
 
 
@@ -35,6 +37,12 @@ def _distances(images: "NDArray[np.uint8]") -> Tensor:
     """(N, M, M) uint8 -> (N, N) distances between thumbnails, infinite from an image to itself."""
     thumbnails = F.adaptive_avg_pool2d(to_float(torch.from_numpy(images)).unsqueeze(1), THUMBNAIL).flatten(1)
     return torch.cdist(thumbnails, thumbnails).fill_diagonal_(float("inf"))
+
+
+def _grain(images: "NDArray[np.uint8]") -> float:
+    """Mean absolute difference between neighbours, across and down, of images (N, M, M) uint8."""
+    values = images.astype(np.int16)
+    return float(np.abs(np.diff(values, axis=1)).mean() + np.abs(np.diff(values, axis=2)).mean())
 
 
 @torch.no_grad()
