@@ -149,6 +149,7 @@ STABLE_128 = replace(
     STABLE_64,
     model=replace(STABLE_64.model, image_size=128, ngf=32, ndf=32),
     batch_size=32,
+    lr=3.5e-4,
     gradient_penalty=4 * STABLE_64.gradient_penalty,
 )
 STABLE_256 = replace(
