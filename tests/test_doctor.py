@@ -1,11 +1,17 @@
 """The doctor names what is wrong on runs made for it, and leaves healthy ones alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import TINY, write_tiny_dataset
 
+from cxrgan.data.dataset import load_dataset
 from cxrgan.training.doctor import diagnose
+from cxrgan.training.loop import start, train
+from cxrgan.training.recipes import TrainConfig
 
 Row = dict[str, Any]
 
@@ -106,3 +112,41 @@ def test_a_metric_that_turned_is_told_with_its_best_step() -> None:
 def test_a_discriminator_under_too_strong_a_penalty_is_blind() -> None:
     rows = [row | {"r1": 0.001} for row in run(margin=lambda step: 0.001)]
     assert names(rows) == ["the discriminator learns nothing"]
+
+
+LIVE = replace(TINY, batch_size=16, steps=240, sample_every=40, num_samples=16)
+STABLE = replace(
+    LIVE,
+    model=replace(LIVE.model, networks="stable"),
+    loss="relativistic",
+    gradient_penalty=0.01,
+    lr=5e-4,
+    beta1=0.0,
+    beta2=0.99,
+    steps=320,
+)
+
+
+def live(config: TrainConfig, path: Path) -> list[str]:
+    """The findings of a run on 40 small pictures."""
+    dataset = load_dataset(write_tiny_dataset(path / "data"))
+    folder = start(config, dataset, path / "run", recipe="tiny", data="data")
+    train(folder, folder.read_info().config, dataset)
+    return names(folder.read_rows())
+
+
+def test_a_live_run_of_a_generator_that_makes_one_image_is_mode_collapse(tmp_path: Path) -> None:
+    assert live(LIVE, tmp_path) == ["mode collapse"]
+
+
+def test_a_live_run_at_a_hundred_times_the_learning_rate_makes_noise(tmp_path: Path) -> None:
+    assert live(replace(LIVE, lr=2e-2), tmp_path) == ["the samples are noise"]
+
+
+def test_a_live_run_with_the_saturating_loss_loses_to_its_discriminator(tmp_path: Path) -> None:
+    config = replace(LIVE, loss="saturating", lr=2e-3, model=replace(LIVE.model, ndf=16))
+    assert "the discriminator has won" in live(config, tmp_path)
+
+
+def test_a_live_run_of_the_stable_recipe_is_healthy(tmp_path: Path) -> None:
+    assert live(STABLE, tmp_path) == []

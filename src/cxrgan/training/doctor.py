@@ -112,9 +112,11 @@ def _noise(rows: Rows) -> Finding | None:
 
 
 def _vanishing(rows: Rows) -> Finding | None:
+    """Of the generator alone: the discriminator's gradient also falls when it has nothing left to learn."""
     return _gradient(
         rows,
         "vanishing gradients",
+        ("grad_g",),
         lambda now, usual: now < VANISHED * usual,
         "Use --loss non-saturating or relativistic, and a lower --lr",
     )
@@ -124,20 +126,25 @@ def _exploding(rows: Rows) -> Finding | None:
     return _gradient(
         rows,
         "exploding gradients",
+        ("grad_g", "grad_d"),
         lambda now, usual: now > EXPLODED * usual,
         "Lower --lr, or add --gradient-penalty",
     )
 
 
-def _gradient(rows: Rows, name: str, holds: Callable[[float, float], bool], advice: str) -> Finding | None:
-    """Each network's gradient norm against the median of its readings in the first half of the run."""
-    for key, network in (("grad_g", "generator"), ("grad_d", "discriminator")):
+def _gradient(
+    rows: Rows, name: str, keys: Sequence[str], holds: Callable[[float, float], bool], advice: str
+) -> Finding | None:
+    """A network's gradient norm against the median of the run's first quarter."""
+    for key in keys:
         readings = _readings(rows, key)
-        usual = median(value for _, value in readings[: max(1, len(readings) // 4)]) if readings else 0.0
+        first = [value for _, value in readings[: max(1, len(readings) // 4)]]
+        usual = median(first) if first else 0.0
         since = _since(readings, lambda value, usual=usual: holds(value, usual))  # type: ignore[misc]
         if since is not None:
-            now = readings[-1][1]
-            return Finding(name, since, f"the {network}'s gradient has norm {now:.2g}, at first {usual:.2g}", advice)
+            network = {"grad_g": "generator", "grad_d": "discriminator"}[key]
+            evidence = f"the {network}'s gradient has norm {readings[-1][1]:.2g}, at first {usual:.2g}"
+            return Finding(name, since, evidence, advice)
     return None
 
 
