@@ -88,7 +88,7 @@ def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
     write_bytes(ASSETS / f"{name}.safetensors", content)
     card = {
         "name": name,
-        "what": f"Features of {len(features)} chest X-rays by {network.name}; no image can be seen in them",
+        "what": f"Features of {len(features)} chest X-rays by {network.name}; the images themselves are not included",
         "licence": LICENCE.replace("Trained on", "Computed from"),
         "sha256": hashlib.sha256(content).hexdigest(),
         "image_size": dataset.image_size,
