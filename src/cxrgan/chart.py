@@ -29,7 +29,7 @@ def chart(title: str, lines: Sequence[Line], *, last_step: int, top: float | Non
     """An <svg> of the lines from step 0 to `last_step`, and from 0, or lower, up to `top` or the highest value."""
     thinned = [Line(line.label, line.style, thin(line.points)) for line in lines]
     values = [value for line in thinned for _, value in line.points]
-    low, high = min(0.0, *values), max(values) if top is None else top
+    low, high = min(0.0, *values), 1.05 * max(values) if top is None else top
     high = high if high > low else low + 1
     ends = ", ".join(f"{line.label} {line.points[-1][1]:.3g}" for line in thinned)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM

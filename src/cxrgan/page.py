@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -70,13 +71,18 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-
 caption { text-align: left; color: var(--dim); padding-bottom: .3rem; } caption b { color: var(--text); }
 th, td { text-align: left; vertical-align: top; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--rule); }
 th:last-child, td:last-child { padding-right: 0; } tr { break-inside: avoid; }
-thead th { color: var(--dim); font-weight: 600; } tbody th { font-weight: 400; } .own th, .own td { font-weight: 700; }
+thead th { color: var(--dim); font-weight: 600; vertical-align: bottom; }
+.scroll thead th { white-space: normal; overflow-wrap: normal; }
+tbody th { font-weight: 400; } .own th, .own td { font-weight: 700; } .own .dim { font-weight: 400; font-size: 1em; }
+.facts th { width: 42%; white-space: nowrap; } .card th { width: 26%; }
 .number { text-align: right; white-space: nowrap; } .tight { white-space: nowrap; }
 code { font-family: ui-monospace, monospace; font-size: .92em; }
 @media (max-width: 640px) { .grids { grid-template-columns: repeat(2, 1fr); } h1 { font-size: 1.6rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt; } .pair { grid-template-columns: 1fr 1fr; }
-  .three { grid-template-columns: repeat(3, 1fr); } .run { break-before: page; } .top img { max-width: 11cm; }
-  * { print-color-adjust: exact; } }
+  .tables { grid-template-columns: 1fr; } .scroll { overflow: visible; } .facts { font-size: 8.5pt; }
+  .three { grid-template-columns: repeat(3, 1fr); break-inside: avoid; }
+  .top { flex-wrap: nowrap; } .top > :first-child { flex: 0 0 9cm; }
+  .run { break-before: page; } .box { break-inside: avoid; } * { print-color-adjust: exact; } }
 """
 
 NOT_FOR = (
@@ -84,6 +90,8 @@ NOT_FOR = (
     "clinical software without real data. Every generated image here is synthetic. The generator knows the patients, "
     "the devices and the diseases of its training images, and no others."
 )
+
+FLAG = r'<code class="tight">\g<0></code>'  # lines break within a flag where nothing forbids it
 
 
 @dataclass(frozen=True)
@@ -253,7 +261,7 @@ def _last_samples(folder: RunFolder, info: RunInfo) -> str:
     across = max(1, WIDEST // (info.config.model.image_size + GAP))
     with _reading(file):
         sheet = _first(_pixels(file), info, across)
-        text = f"Generated, after step {step:,}: the images of the first seeds, not chosen."
+        text = f"Generated, after step {step:,}: the images of the first seeds, none picked out."
         return _figure(sheet, f"Generated chest X-rays after step {step}", text)
 
 
@@ -267,7 +275,8 @@ def _diagnosis(folder: RunFolder) -> str:
             return f'<p class="box good"><b>Healthy</b> at step {found["step"]:,}: the doctor finds nothing wrong.</p>'
         return "\n".join(
             f'<div class="box bad"><p><b>{escape(finding["name"]).capitalize()}</b> since step {finding["since"]:,}</p>'
-            f"<p>Evidence: {escape(finding['evidence'])}.</p><p>What to do: {escape(finding['advice'])}.</p></div>"
+            f"<p>Evidence: {escape(finding['evidence'])}.</p>"
+            f"<p>What to do: {re.sub('--[a-z-]+', FLAG, escape(finding['advice']))}.</p></div>"
             for finding in found["findings"]
         )
 
@@ -294,7 +303,7 @@ def _evaluation(folder: RunFolder) -> str:
         return (
             f"<p>{target} An arrow tells the better direction. The floor is the same metric between two halves of the "
             "real images: what a generator would get whose images cannot be told from the data. The ratio is that of "
-            f'the value to it.</p>\n<div class="pair">{"".join(tables)}</div>\n{notes}'
+            f'the value to it.</p>\n<div class="pair tables">{"".join(tables)}</div>\n{notes}'
         )
 
 
@@ -357,7 +366,7 @@ def _real_beside_generated(folder: RunFolder, info: RunInfo) -> str:
     with _reading(newest):
         fake = _first(_pixels(newest), info, across)
     return (
-        '<p class="box bad"><b>The left picture shows training images</b>, of patients if the data are. Keep this '
+        '<p class="box bad"><b>The first picture shows training images</b>, of patients if the data are. Keep this '
         "report private where the data are private; <code>cxrgan report --without-real</code> leaves it out.</p>\n"
         f'<div class="pair">{_figure(real, "Real chest X-rays", "Real, drawn by chance", note="Real, not synthetic.")}'
         f"{_figure(fake, f'Generated chest X-rays after step {step}', f'Generated, after step {step:,}')}</div>"
@@ -386,7 +395,8 @@ def _settings(info: RunInfo, level: int) -> str:
                 f'<tr{" class=own" if own else ""}><th scope="row">{name.removeprefix("model.")}</th>'
                 f"<td>{escape(_shown(value))}{note}</td></tr>"
             )
-        tables.append(f"<div><h{level}>{title}</h{level}><table><tbody>{''.join(lines)}</tbody></table></div>")
+        table = f'<table class="facts"><tbody>{"".join(lines)}</tbody></table>'
+        tables.append(f"<div><h{level}>{title}</h{level}>{table}</div>")
     compared = f"Bold: not as in the recipe {escape(info.recipe)}." if base else "This run follows no named recipe."
     return f'<p class="dim">{compared}</p><div class="three">{"".join(tables)}</div>'
 
@@ -411,11 +421,9 @@ def _card(folder: RunFolder, info: RunInfo) -> str:
         "Not for": NOT_FOR,
     }
     lines = "".join(
-        f'<tr><th scope="row" class="tight">{name}</th><td>{escape(value)}</td></tr>'
-        for name, value in facts.items()
-        if value
+        f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>' for name, value in facts.items() if value
     )
-    return f"<table><tbody>{lines}</tbody></table>"
+    return f'<table class="card"><tbody>{lines}</tbody></table>'
 
 
 def _manifest(info: RunInfo) -> Mapping[str, Any]:
