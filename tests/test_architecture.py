@@ -10,6 +10,7 @@ LEAVES = {
     "files",
     "console",
     "images",
+    "chart",
     "data.phantom",
     "data.decode",
     "data.dataset",
@@ -54,8 +55,8 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 ROOMS = {
-    **dict.fromkeys(("errors", "files", "console", "images"), 0),
-    **{"data": 1, "models": 1, "report": 1, "training": 2, "generate": 3, "evaluation": 4},
+    **dict.fromkeys(("errors", "files", "console", "images", "chart"), 0),
+    **{"data": 1, "models": 1, "report": 1, "training": 2, "page": 3, "generate": 3, "evaluation": 4},
     **{"__init__": 5, "cli": 5, "__main__": 6},
 }
 """The storey of each room; a new one must be given its own."""

@@ -185,6 +185,26 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Tell all that is known of a run in one HTML file, to read, print or send: it needs no network."""
+
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|OUT")]
+    """A run folder, or a folder of run folders."""
+    without_real: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Leave out the picture of training images, which may show patients."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The HTML file; left out, report.html in that folder."""
+
+    def run(self) -> int:
+        from cxrgan.page import write_report
+
+        file = self.out or self.target / "report.html"
+        write_report(self.target, file, without_real=self.without_real)
+        print(f"report in {file} ({file.stat().st_size / 1e6:.1f} MB)")
+        return 0
+
+
+@dataclass(frozen=True)
 class TrainDomain:
     """Train the chest X-ray network that metrics are measured with; the shipped one was made so."""
 
@@ -209,7 +229,7 @@ class TrainDomain:
 
 @dataclass(frozen=True)
 class Demo:
-    """Everything once, in minutes and offline: phantom X-rays, a short training, images, plots, metrics."""
+    """Everything once, in minutes and offline: phantom X-rays, a short training, images, metrics, a report."""
 
     out: Path = Path("demo")
     """Folder for all that is made; a demo that was interrupted goes on there."""
@@ -239,6 +259,8 @@ class Demo:
             print(f"the losses:       {run / 'losses.png'}")
             print("4. measuring them with the network that is shipped", flush=True)
             Evaluate(target=run, data=data, rulers=("domain",)).run()
+            print("5. all of it on one page", flush=True)
+            Report(target=run).run()
             print("next, on your own X-rays: cxrgan prepare FOLDER --out DATASET")
         return status
 
@@ -286,6 +308,7 @@ def _commands(arguments: Sequence[str]) -> Any:
         | Annotated[Train, train]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[TrainDomain, tyro.conf.subcommand("train-domain")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )

@@ -19,6 +19,8 @@ Fit = Literal["crop", "pad", "stretch"]
 SYNTHETIC = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
 """The description in every PNG of generated images."""
 
+GAP = 2  # white pixels about each image of a grid
+
 
 def to_float(images: "torch.Tensor") -> "torch.Tensor":
     """uint8 in [0, 255] -> float32 in [-1, 1], any shape."""
@@ -57,7 +59,7 @@ def resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     return canvas
 
 
-def grid(images: "NDArray[np.uint8]", columns: int | None = None, gap: int = 2) -> "NDArray[np.uint8]":
+def grid(images: "NDArray[np.uint8]", columns: int | None = None, gap: int = GAP) -> "NDArray[np.uint8]":
     """Lay (N, H, W) uint8 images row by row on a white sheet, about square unless `columns` is given."""
     num, height, width = images.shape
     columns = columns or max(1, round(num**0.5))
@@ -73,9 +75,14 @@ def grid(images: "NDArray[np.uint8]", columns: int | None = None, gap: int = 2) 
 
 def save_png(path: Path, image: "NDArray[np.uint8]", note: str = "") -> None:
     """Write an (H, W) grey or (H, W, 3) colour uint8 array as PNG, atomically; `note` becomes its description."""
+    write_bytes(path, encode_png(image, note))
+
+
+def encode_png(image: "NDArray[np.uint8]", note: str = "") -> bytes:
+    """The bytes that `save_png` writes."""
     metadata = PngInfo()
     if note:
         metadata.add_text("Description", note)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -12,6 +12,7 @@ from rich.table import Table
 from cxrgan.files import replacing
 
 HIGHER_IS_BETTER = {"inception_score", "precision", "recall", "density", "coverage"}
+EVALUATION_COLUMNS = ("metric", "tap", "value", "floor", "ratio")
 GENERATOR, DISCRIMINATOR = "#c2410c", "#1d4ed8"
 
 
@@ -55,27 +56,38 @@ def plot_metrics(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def evaluation_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Rows of evaluation.json that have a value -> a table for the terminal for each network and class."""
-    tables: dict[tuple[str, str | None], Table] = {}
+    tables = []
+    for group in evaluation_groups(rows):
+        table = Table(title=f"{group[0]['features']}, {group[0]['label'] or 'all images'}", title_justify="left")
+        for column in EVALUATION_COLUMNS[:2]:
+            table.add_column(column, no_wrap=True)
+        for column in EVALUATION_COLUMNS[2:]:
+            table.add_column(column, justify="right", no_wrap=True)
+        for row in group:
+            table.add_row(*evaluation_cells(row))
+        tables.append(table)
+    return tables
+
+
+def evaluation_groups(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Rows of evaluation.json that have a value, by network and class."""
+    groups: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
     for row in rows:
-        if row["value"] is None:
-            continue
-        group = (row["features"], row["label"])
-        if group not in tables:
-            table = Table(title=f"{row['features']}, {row['label'] or 'all images'}", title_justify="left")
-            for column in ("metric", "tap"):
-                table.add_column(column, no_wrap=True)
-            for column in ("value", "floor", "ratio"):
-                table.add_column(column, justify="right", no_wrap=True)
-            tables[group] = table
-        spread = "" if row["std"] is None else f" ± {_number(row['std'])}"
-        tables[group].add_row(
-            f"{row['metric'].replace('_', ' ')} {'↑' if row['metric'] in HIGHER_IS_BETTER else '↓'}",
-            row["tap"],
-            _number(row["value"]) + spread,
-            _number(row["floor"]),
-            _number(row["ratio"]),
-        )
-    return list(tables.values())
+        if row["value"] is not None:
+            groups.setdefault((row["features"], row["label"]), []).append(row)
+    return list(groups.values())
+
+
+def evaluation_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of evaluation.json as text, in the order of `EVALUATION_COLUMNS`."""
+    spread = "" if row["std"] is None else f" ± {_number(row['std'])}"
+    return (
+        f"{row['metric'].replace('_', ' ')} {'↑' if row['metric'] in HIGHER_IS_BETTER else '↓'}",
+        row["tap"],
+        _number(row["value"]) + spread,
+        _number(row["floor"]),
+        _number(row["ratio"]),
+    )
 
 
 def evaluation_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,0 +1,507 @@
+"""A run folder -> one HTML file that tells all that is known of the run, and needs no network and no script.
+
+It reads what was written and computes nothing anew. Whatever comes from a file is escaped.
+"""
+
+import base64
+import contextlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from cxrgan.chart import Line, chart
+from cxrgan.console import duration
+from cxrgan.errors import UserError
+from cxrgan.files import write_bytes
+from cxrgan.images import GAP, SYNTHETIC, encode_png
+from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes
+from cxrgan.training.checkpoint import BEST_BY, FREE_TO_CHANGE, RunFolder, RunInfo
+from cxrgan.training.recipes import RECIPES, differences
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_GRIDS = 6  # of the samples over time
+WIDEST, HALF = 1060, 540  # pixels of a picture over the whole page, and over half of it
+
+CSS = """
+:root { color-scheme: light dark; --back: #fff; --soft: #f3f5f7; --text: #1c2127; --dim: #59626d; --rule: #d5dae0;
+  --one: #c2410c; --two: #1d4ed8; --three: #047857; --good: #047857; --bad: #b45309; }
+@media screen and (prefers-color-scheme: dark) { :root { --back: #14171a; --soft: #1f2429; --text: #e6e9ec;
+  --dim: #a3adb8; --rule: #39414a; --one: #fb923c; --two: #93c5fd; --three: #6ee7b7;
+  --good: #6ee7b7; --bad: #fbbf24; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1108px; padding: 1.5rem 1rem 4rem; background: var(--back); color: var(--text);
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1, h2, h3, h4 { line-height: 1.25; margin: 2.2rem 0 .6rem; break-after: avoid; }
+h1 { margin-top: 0; font-size: 2rem; } h2 { font-size: 1.35rem; } h3 { font-size: 1.1rem; } h4 { font-size: 1rem; }
+p { margin: .5rem 0; max-width: 75ch; } a { color: var(--two); }
+.lead { font-size: 1.1rem; } .dim, figcaption { color: var(--dim); font-size: .9rem; }
+.box { background: var(--soft); border-left: 4px solid var(--rule); padding: .6rem 1rem; margin: 1rem 0; }
+.good { border-color: var(--good); } .bad { border-color: var(--bad); }
+.run { border-top: 2px solid var(--rule); margin-top: 3rem; }
+.pair, .three { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.top { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } .top > * { flex: 0 1 auto; min-width: 0; }
+.top > :last-child { flex: 1 1 20rem; }
+.grids { display: grid; gap: 1.2rem .8rem; grid-template-columns: repeat(3, 1fr); }
+figure { margin: 0; min-width: 0; break-inside: avoid; }
+figure img, svg { display: block; max-width: 100%; height: auto; }
+.grids img { width: 100%; } svg { width: 100%; } figcaption { margin-top: .3rem; }
+figcaption b { color: var(--text); margin-right: .6rem; }
+svg text { fill: var(--dim); font-size: 12px; } svg path { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
+svg .rule { stroke: var(--rule); stroke-width: .7; } svg .dots { stroke-width: 5; stroke-linecap: round; }
+svg .one { stroke: var(--one); } svg .two { stroke: var(--two); } svg .three-line { stroke: var(--three); }
+svg .floor { stroke: var(--dim); stroke-dasharray: 6 4; } svg .floor.dots { stroke: none; }
+.key { display: inline-block; margin-right: .9rem; }
+.key::before { content: ""; display: inline-block; width: 1.4em; margin-right: .4em; vertical-align: .25em;
+  border-top: 3px solid; }
+.key.one::before { border-color: var(--one); } .key.two::before { border-color: var(--two); }
+.key.three-line::before { border-color: var(--three); } .key.floor::before { border-top: 2px dashed var(--dim); }
+.scroll { overflow-x: auto; break-inside: avoid; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--dim); padding-bottom: .3rem; } caption b { color: var(--text); }
+th, td { text-align: left; vertical-align: top; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--rule); }
+th:last-child, td:last-child { padding-right: 0; } tr { break-inside: avoid; }
+thead th { color: var(--dim); font-weight: 600; vertical-align: bottom; }
+.scroll thead th { white-space: normal; overflow-wrap: normal; }
+tbody th { font-weight: 400; } .own th, .own td { font-weight: 700; } .own .dim { font-weight: 400; font-size: 1em; }
+.facts th { width: 42%; white-space: nowrap; } .card th { width: 26%; }
+.number { text-align: right; white-space: nowrap; } .tight { white-space: nowrap; }
+code { font-family: ui-monospace, monospace; font-size: .92em; }
+@media (max-width: 640px) { .grids { grid-template-columns: repeat(2, 1fr); } h1 { font-size: 1.6rem; } }
+@media print { body { max-width: none; padding: 0; font-size: 10.5pt; } .pair { grid-template-columns: 1fr 1fr; }
+  .tables { grid-template-columns: 1fr; } .scroll { overflow: visible; } .facts { font-size: 8.5pt; }
+  .three { grid-template-columns: repeat(3, 1fr); break-inside: avoid; }
+  .top { flex-wrap: nowrap; } .top > :first-child { flex: 0 0 9cm; }
+  .run { break-before: page; } .box { break-inside: avoid; } * { print-color-adjust: exact; } }
+"""
+
+NOT_FOR = (
+    "For research and teaching only, no clinical use: not for diagnosis, not as images of patients, not for testing "
+    "clinical software without real data. Every generated image here is synthetic. The generator knows the patients, "
+    "the devices and the diseases of its training images, and no others."
+)
+
+FLAG = r'<code class="tight">\g<0></code>'  # lines break within a flag where nothing forbids it
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one chart shows."""
+
+    title: str
+    lines: tuple[tuple[str, str, str], ...]
+    """(name in metrics.jsonl, label, CSS class)."""
+    hint: str
+    """How to read it."""
+    top: float | None = None
+    """The highest value there can be."""
+
+
+PANELS = (
+    Panel(
+        "Losses",
+        (("loss_g", "generator", "one"), ("loss_d", "discriminator", "two")),
+        "Their levels depend on the kind of loss; in a healthy game neither runs away.",
+    ),
+    Panel(
+        "Probability of being real",
+        (("d_real", "D(x), real", "two"), ("d_fake", "D(G(z)), generated", "one")),
+        "At 0.5 the discriminator cannot tell them apart.",
+        top=1,
+    ),
+    Panel(
+        "Fréchet distance",
+        (("frechet_distance", "generated", "one"), ("frechet_floor", "floor", "floor")),
+        "Lower is better. The floor is the distance between two halves of the real images.",
+    ),
+    Panel(
+        "Precision and recall",
+        (("precision", "precision", "one"), ("recall", "recall", "two")),
+        "Precision: the share of generated images that lie among the real ones. Recall: the share of the real images "
+        "that lie among the generated ones.",
+        top=1,
+    ),
+    Panel(
+        "Samples against real images",
+        (("diversity", "diversity", "one"), ("grain", "grain", "three-line"), ("repeats", "repeats", "two")),
+        "Diversity and grain are 1 when samples vary, and are as rough, as real images. Repeats: the share of samples "
+        "with a near copy.",
+    ),
+    Panel(
+        "What the discriminator makes of images",
+        (
+            ("d_train", "training images", "two"),
+            ("d_held_out", "unseen real ones", "three-line"),
+            ("d_samples", "samples", "one"),
+        ),
+        "Mean logits. Unseen real images far below training images mean that it learns these by heart.",
+    ),
+)
+
+
+def write_report(target: Path, out: Path, *, without_real: bool) -> None:
+    """The report of a run folder, or of a folder of runs, as the HTML file `out`.
+
+    `without_real` leaves out the picture of training images. UserError where there is no run or a file is damaged.
+    """
+    name = target.resolve().name
+    if (target / "config.json").exists():
+        body = _run(RunFolder(target), level=1, with_real=not without_real)
+    else:
+        body = _runs(target, name, with_real=not without_real)
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        # the page may load nothing, whatever a name in it says
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">\n"
+        f"<title>{escape(name)}: report of cxrgan</title>\n<style>{CSS}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+    write_bytes(out, page.encode())
+
+
+def _runs(target: Path, name: str, *, with_real: bool) -> str:
+    """The table of experiments.json, where it is there, and a section for each run folder."""
+    folders = [RunFolder(file.parent) for file in sorted(target.glob("*/config.json"))]
+    table = target / "experiments.json"
+    if not folders and not table.exists():
+        raise UserError(f"{target} holds no run and no folders of runs; give a folder that `cxrgan train` made")
+    parts = [f"<h1>{escape(name)}</h1>", _not_for()]
+    if table.exists():
+        with _reading(table):
+            parts.append(_experiments(json.loads(table.read_text(encoding="utf-8"))["rows"], folders))
+    else:
+        parts.append(f"<p>{len(folders)} runs: {', '.join(_links(folders).values())}</p>")
+    for index, folder in enumerate(folders):
+        parts.append(
+            f'<section class="run" id="run-{index}">\n{_run(folder, level=2, with_real=with_real)}\n</section>'
+        )
+    return "\n".join(parts)
+
+
+def _experiments(rows: Sequence[Mapping[str, Any]], folders: Sequence[RunFolder]) -> str:
+    """A table with a column for each key; the name of a run leads to its section."""
+    links = _links(folders)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = []
+    for row in rows:
+        values = [row.get(column) for column in columns]
+        cells.append([links.get(str(value)) or escape(_shown(value)) for value in values])
+    numeric = {
+        index
+        for index, column in enumerate(columns)
+        if all(isinstance(row.get(column), int | float | None) for row in rows)
+    }
+    return _table("<b>The runs</b>", [column.replace("_", " ") for column in columns], cells, numeric)
+
+
+def _links(folders: Sequence[RunFolder]) -> dict[str, str]:
+    """Name of a run -> a link to its section."""
+    names = [folder.path.name for folder in folders]
+    return {name: f'<a href="#run-{index}">{escape(name)}</a>' for index, name in enumerate(names)}
+
+
+def _run(folder: RunFolder, *, level: int, with_real: bool) -> str:
+    """Everything of one run, under a heading of `level`."""
+    info, rows = folder.read_info(), folder.read_rows()
+    name, inner = folder.path.resolve().name, level + 1
+    with _reading(folder.metrics_file):
+        lead = _lead(info, rows)
+        curves = _curves(rows)
+    sections = (
+        ("The last samples", _last_samples(folder, info)),
+        ("Diagnosis", _diagnosis(folder)),
+        ("Evaluation", _evaluation(folder)),
+        ("Curves", curves),
+        ("Samples over time", _samples_over_time(folder, info)),
+        ("Real beside generated", _real_beside_generated(folder, info) if with_real else ""),
+        ("Settings", _settings(info, inner + 1)),
+        ("Model card", _card(folder, info)),
+    )
+    samples, diagnosis, *others = (
+        f"<section>\n<h{inner}>{title}</h{inner}>\n{content}\n</section>" for title, content in sections if content
+    )
+    top = f'<div class="top">\n{samples}\n{diagnosis}\n</div>'
+    return "\n".join([f"<h{level}>{escape(name)}</h{level}>", lead, _not_for() if level == 1 else "", top, *others])
+
+
+def _lead(info: RunInfo, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The run in one line."""
+    config = info.config
+    done, num_steps = (rows[-1]["step"] if rows else 0), config.num_steps(info.num_images)
+    steps = f"{done:,} steps" if done == num_steps else f"{done:,} of {num_steps:,} steps so far"
+    time = f" in {duration(rows[-1]['seconds'])}" if rows else ""
+    by_class = " by class" if config.conditional else ""
+    return (
+        f'<p class="lead">Recipe <b>{escape(info.recipe)}</b>{by_class}, {config.model.image_size} pixels a side: '
+        f"{info.num_images:,} training images, {steps}{time}, on {config.device} in {config.precision}.</p>"
+    )
+
+
+def _not_for() -> str:
+    return f'<p class="box bad"><b>What this is not for.</b> {NOT_FOR}</p>'
+
+
+def _last_samples(folder: RunFolder, info: RunInfo) -> str:
+    grids = _grids(folder)
+    if not grids:
+        return _missing("There are no samples yet; training makes them", "cxrgan train --resume RUN")
+    step, file = list(grids.items())[-1]
+    across = max(1, WIDEST // (info.config.model.image_size + GAP))
+    with _reading(file):
+        sheet = _first(_pixels(file), info, across)
+        text = f"Generated, after step {step:,}: the images of the first seeds, none picked out."
+        return _figure(sheet, f"Generated chest X-rays after step {step}", text)
+
+
+def _diagnosis(folder: RunFolder) -> str:
+    file = folder.path / "diagnosis.json"
+    if not file.exists():
+        return _missing("The doctor has not looked yet; it does while a run trains", "cxrgan train --resume RUN")
+    with _reading(file):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not found["findings"]:
+            return f'<p class="box good"><b>Healthy</b> at step {found["step"]:,}: the doctor finds nothing wrong.</p>'
+        return "\n".join(
+            f'<div class="box bad"><p><b>{escape(finding["name"]).capitalize()}</b> since step {finding["since"]:,}</p>'
+            f"<p>Evidence: {escape(finding['evidence'])}.</p>"
+            f"<p>What to do: {re.sub('--[a-z-]+', FLAG, escape(finding['advice']))}.</p></div>"
+            for finding in found["findings"]
+        )
+
+
+def _evaluation(folder: RunFolder) -> str:
+    """A table for each network and class, each saying what was measured on what."""
+    file = folder.path / "evaluation.json"
+    if not file.exists():
+        return _missing("Not measured yet", "cxrgan evaluate RUN --data DIR")
+    with _reading(file):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        tables = []
+        for group in evaluation_groups(found["rows"]):
+            row = group[0]
+            caption = (
+                f"<b>{escape(row['label'] or 'All images')}</b>, by {escape(row['features'])}: {row['n_fake']:,} "
+                f"generated against {row['n_real']:,} real ({escape(row['split'])}), resized: {escape(row['resize'])}, "
+                f"seed {row['seed']}"
+            )
+            cells = [[escape(cell) for cell in evaluation_cells(row)] for row in group]
+            tables.append(_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4}))
+        notes = "".join(f'<p class="dim">{escape(note)}</p>' for note in evaluation_notes(found["rows"]))
+        target = escape(f"{found['target']}, against {found['data']}.")
+        return (
+            f"<p>{target} An arrow tells the better direction. The floor is the same metric between two halves of the "
+            "real images: what a generator would get whose images cannot be told from the data. The ratio is that of "
+            f'the value to it.</p>\n<div class="pair tables">{"".join(tables)}</div>\n{notes}'
+        )
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A chart for each panel that has numbers."""
+    figures = []
+    for panel in PANELS:
+        lines = []
+        for name, label, style in panel.lines:
+            points = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
+            lines += [Line(label, style, points)] if points else []
+        if lines:
+            svg = chart(panel.title, lines, last_step=rows[-1]["step"], top=panel.top)
+            keys = " ".join(f'<span class="key {line.style}">{line.label}</span>' for line in lines)
+            best = _best(rows) if panel.lines[0][0] == BEST_BY else ""
+            head = f"<figcaption><b>{panel.title}</b> {keys}</figcaption>"
+            figures.append(f'<figure>{head}{svg}<p class="dim">{panel.hint}{best}</p></figure>')
+    if not figures:
+        return _missing("Nothing is logged yet; training does it", "cxrgan train --resume RUN")
+    measured = any(_is_number(row.get(BEST_BY)) for row in rows)
+    note = "" if measured else _missing("No metrics over time were taken", "cxrgan train --evaluate-every 500")
+    return f'<div class="pair">{"".join(figures)}</div>\n{note}'
+
+
+def _best(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The lowest Frechet distance in words, with what it was measured by."""
+    best = min((row for row in rows if _is_number(row.get(BEST_BY))), key=lambda row: float(row[BEST_BY]))
+    return (
+        f" The lowest is {best[BEST_BY]:.3g} at step {best['step']:,}, {best['n_fake']:,} generated images against "
+        f"{best['n_real']:,} real ones by {escape(best['features'])}; the floor is {best['frechet_floor']:.3g}."
+    )
+
+
+def _samples_over_time(folder: RunFolder, info: RunInfo) -> str:
+    """The same few images at steps from the first to the last."""
+    grids = list(_grids(folder).items())
+    if len(grids) < 2:
+        return ""
+    chosen = sorted({round(index * (len(grids) - 1) / (MOST_GRIDS - 1)) for index in range(MOST_GRIDS)})
+    across = max(1, min(4, HALF // (info.config.model.image_size + GAP)))
+    figures = []
+    for step, file in (grids[index] for index in chosen):
+        with _reading(file):
+            sheet = _first(_pixels(file), info, across)
+            figures.append(_figure(sheet, f"The same generated images at step {step}", f"Step {step:,}"))
+    return f'<div class="grids">{"".join(figures)}</div>'
+
+
+def _real_beside_generated(folder: RunFolder, info: RunInfo) -> str:
+    """The real half of `real-and-fake-*.png`, the same at start and end, beside the newest samples."""
+    files, grids = sorted(folder.samples.glob("real-and-fake-*.png")), _grids(folder)
+    if not files or not grids:
+        return ""
+    size = info.config.model.image_size
+    step, newest = list(grids.items())[-1]
+    across = max(1, HALF // (size + GAP))
+    with _reading(files[0]):
+        both = _pixels(files[0])
+        real = _first(both[:, : (both.shape[1] - size // 4) // 2], info, across)
+    with _reading(newest):
+        fake = _first(_pixels(newest), info, across)
+    return (
+        '<p class="box bad"><b>The first picture shows training images</b>, of patients if the data are. Keep this '
+        "report private where the data are private; <code>cxrgan report --without-real</code> leaves it out.</p>\n"
+        f'<div class="pair">{_figure(real, "Real chest X-rays", "Real, drawn by chance", note="Real, not synthetic.")}'
+        f"{_figure(fake, f'Generated chest X-rays after step {step}', f'Generated, after step {step:,}')}</div>"
+    )
+
+
+def _settings(info: RunInfo, level: int) -> str:
+    """Every setting in three tables; those that are not the recipe's are bold."""
+    base = RECIPES.get(info.recipe)
+    changed = differences(base, info.config) if base else {}
+    settings = asdict(info.config)
+    model = {f"model.{name}": value for name, value in settings.pop("model").items()}
+    groups = {
+        "Networks": model,
+        "Training": {name: value for name, value in settings.items() if name not in FREE_TO_CHANGE},
+        "Length, place and files": {name: value for name, value in settings.items() if name in FREE_TO_CHANGE},
+    }
+    tables = []
+    for title, values in groups.items():
+        lines = []
+        for name, value in values.items():
+            # what `auto` became is no departure from the recipe
+            own = name in changed and changed[name][0] != "auto"
+            note = f' <span class="dim">recipe: {escape(_shown(changed[name][0]))}</span>' if own else ""
+            lines.append(
+                f'<tr{" class=own" if own else ""}><th scope="row">{name.removeprefix("model.")}</th>'
+                f"<td>{escape(_shown(value))}{note}</td></tr>"
+            )
+        table = f'<table class="facts"><tbody>{"".join(lines)}</tbody></table>'
+        tables.append(f"<div><h{level}>{title}</h{level}>{table}</div>")
+    compared = f"Bold: not as in the recipe {escape(info.recipe)}." if base else "This run follows no named recipe."
+    return f'<p class="dim">{compared}</p><div class="three">{"".join(tables)}</div>'
+
+
+def _card(folder: RunFolder, info: RunInfo) -> str:
+    """What somebody must know who is given the generator."""
+    with _reading(folder.config_file):
+        versions = json.loads(folder.config_file.read_text(encoding="utf-8"))
+    manifest = _manifest(info)
+    counts = ", ".join(f"{count:,} {name}" for name, count in info.classes.items())
+    halflife = info.config.ema_halflife
+    facts = {
+        "What": f"A generator of synthetic chest X-rays, {info.config.model.image_size} pixels a side, grey",
+        "Weights": f"moving average over {halflife:,} images seen" if halflife else "of the last step, not averaged",
+        "Checkpoints": ", ".join(f"step {step:,}" for step in folder.steps()) or "none",
+        "Data": str(manifest.get("name", Path(info.data).name)),
+        "Training images": f"{info.num_images:,}" + (f": {counts}" if counts else ""),
+        "SHA-256 of the data": info.data_sha256,
+        "Licence of the data": str(manifest.get("license") or "not known here; ask where the images come from"),
+        "Citation": str(manifest.get("citation") or ""),
+        "Made with": f"cxrgan {versions.get('cxrgan')}, PyTorch {versions.get('torch')}",
+        "Not for": NOT_FOR,
+    }
+    lines = "".join(
+        f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>' for name, value in facts.items() if value
+    )
+    return f'<table class="card"><tbody>{lines}</tbody></table>'
+
+
+def _manifest(info: RunInfo) -> Mapping[str, Any]:
+    """What the dataset folder says of itself, where it still lies and holds the images of the run; else nothing."""
+    try:
+        manifest = json.loads((Path(info.data) / "manifest.json").read_text(encoding="utf-8"))
+        return manifest if manifest["images_sha256"] == info.data_sha256 else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """What is not as cxrgan writes it becomes a UserError that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError) as error:  # Syntax: a bad PNG
+        raise UserError(f"cannot read {file}: {error!r}; mend it, or move it away") from error
+
+
+def _grids(folder: RunFolder) -> dict[int, Path]:
+    """Step -> grid of samples, ascending."""
+    files = {file.stem.removeprefix("step-"): file for file in folder.samples.glob("step-*.png")}
+    return {int(step): files[step] for step in sorted(files, key=int) if step.isdecimal()}
+
+
+def _pixels(file: Path) -> "NDArray[np.uint8]":
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("L"))
+
+
+def _first(sheet: "NDArray[np.uint8]", info: RunInfo, across: int) -> "NDArray[np.uint8]":
+    """The first `across` rows and columns of a sheet laid by `images.grid`."""
+    side = across * (info.config.model.image_size + GAP) + GAP
+    return sheet[:side, :side]
+
+
+def _figure(sheet: "NDArray[np.uint8]", alt: str, text: str, note: str = SYNTHETIC) -> str:
+    content = base64.b64encode(encode_png(sheet, note)).decode()
+    height, width = sheet.shape
+    return (
+        f'<figure><img src="data:image/png;base64,{content}" width="{width}" height="{height}" alt="{alt}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> str:
+    """Cells of HTML as a table that scrolls in its own box; the columns `numeric` stand to the right."""
+    style = ['class="number"' if index in numeric else 'class="tight"' for index in range(len(columns))]
+    head = "".join(f'<th scope="col" {style[i]}>{escape(column)}</th>' for i, column in enumerate(columns))
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row" {style[i]}>{cell}</th>' if i == 0 else f"<td {style[i]}>{cell}</td>"
+            for i, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0"><table><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _missing(text: str, command: str) -> str:
+    """One line on what is not here, and the command that makes it."""
+    return f'<p class="dim">{text}: <code>{command}</code></p>'
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _shown(value: object) -> str:
+    """A value of JSON as people read it."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

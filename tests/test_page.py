@@ -1,0 +1,226 @@
+"""The report of a run: one page that needs nothing else, for whatever there is of a run, and safe to open."""
+
+import itertools
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from tiny import TINY, write_tiny_dataset
+
+from cxrgan.cli import main
+from cxrgan.data.dataset import load_dataset
+from cxrgan.errors import UserError
+from cxrgan.page import write_report
+from cxrgan.training.checkpoint import RunFolder
+from cxrgan.training.loop import start, train
+from cxrgan.training.observers import write_diagnosis
+
+EVIL = "<script>alert(1)</script>"
+ROW = {
+    "metric": "frechet_distance",
+    "value": 7.25,
+    "std": None,
+    "floor": 2.5,
+    "ratio": 2.9,
+    "features": "cxr-domain-v1",
+    "tap": "features",
+    "resize": "antialiased bilinear to 128",
+    "n_real": 40,
+    "n_fake": 40,
+    "n_floor": 20,
+    "split": "train",
+    "label": None,
+    "seed": 0,
+}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its tags, its text, its headings."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.open and self.open[-1] != "style" else ""
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 6 steps with grids at 0, 3 and 6; read only."""
+    path = tmp_path_factory.mktemp("trained")
+    data = write_tiny_dataset(path / "data")
+    dataset = load_dataset(data)
+    folder = start(replace(TINY, steps=6, sample_every=3), dataset, path / "run", recipe="dcgan", data=str(data))
+    train(folder, folder.read_info().config, dataset)
+    write_diagnosis(folder, 6, [])
+    return folder.path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return copytree(trained, tmp_path / "run")
+
+
+def report(target: Path, *, without_real: bool = False) -> Page:
+    write_report(target, target / "report.html", without_real=without_real)
+    return Page(target / "report.html")
+
+
+def test_the_page_is_whole_and_tells_the_run(run: Path) -> None:
+    page = report(run)
+    assert page.open == []
+    assert "Recipe dcgan, 32 pixels a side: 40 training images, 6 steps in" in page.text
+    assert "no clinical use" in page.text
+    assert "Healthy at step 6" in page.text
+    assert "Not measured yet: cxrgan evaluate RUN --data DIR" in page.text
+    assert [image["alt"] for image in page.all("img")] == [
+        "Generated chest X-rays after step 6",
+        *(f"The same generated images at step {step}" for step in (0, 3, 6)),
+        "Real chest X-rays",
+        "Generated chest X-rays after step 6",
+    ]
+
+
+def test_the_page_needs_nothing_from_elsewhere(run: Path) -> None:
+    page = report(run)
+    links = [value for _, attributes in page.tags for key, value in attributes.items() if key in {"src", "href"}]
+    assert links
+    assert all(str(link).startswith(("data:image/png;base64,", "#")) for link in links)
+    assert "url(" not in (run / "report.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in str([meta.get("content") for meta in page.all("meta")])
+    assert not page.all("script") + page.all("link")
+
+
+def test_the_page_is_accessible(run: Path) -> None:
+    (run / "evaluation.json").write_text(json.dumps({"target": "run", "data": "tiny", "rows": [ROW]}))
+    page = report(run)
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in {"h1", "h2", "h3", "h4"}]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert page.all("html") == [{"lang": "en"}]
+    assert all(header.get("scope") in {"row", "col"} for header in page.all("th"))
+    assert all(picture["alt"] for picture in page.all("img"))
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in page.all("svg"))
+
+
+def test_names_from_files_are_shown_as_text(run: Path, tmp_path: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config |= {"recipe": EVIL, "data": f"/nowhere/{EVIL}", "data_sha256": EVIL, "classes": {EVIL: 40}}
+    config |= {"cxrgan": EVIL, "torch": EVIL}
+    (run / "config.json").write_text(json.dumps(config))
+    row = ROW | dict.fromkeys(("metric", "features", "tap", "resize", "split", "label"), EVIL)
+    rows = [row, {"metric": EVIL, "value": None, "note": EVIL, "features": EVIL}]
+    (run / "evaluation.json").write_text(json.dumps({"target": EVIL, "data": EVIL, "rows": rows}))
+    finding = {"name": EVIL, "since": 3, "evidence": EVIL, "advice": EVIL}
+    (run / "diagnosis.json").write_text(json.dumps({"step": 6, "verdict": EVIL, "findings": [finding]}))
+    measured = {"step": 6, "images_seen": 48, "seconds": 1.0, "frechet_distance": 9.0, "frechet_floor": 1.0}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(measured | {"features": EVIL, "n_real": 40, "n_fake": 10}) + "\n")
+    (tmp_path / "experiments.json").write_text(json.dumps({"rows": [{EVIL: EVIL, "run": "run"}]}))
+    for page in (report(run.rename(run.with_name("<b>run"))), report(tmp_path)):
+        assert page.open == []
+        assert not page.all("script")
+        assert page.text.count(EVIL) > 12
+        assert "<b>run" in page.text
+
+
+def test_real_images_stay_out_on_request(run: Path) -> None:
+    pictures = len(report(run).all("img"))
+    page = report(run, without_real=True)
+    assert len(page.all("img")) == pictures - 2
+    assert "Real beside generated" not in page.text
+    assert "Real chest X-rays" not in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_metric_stands_beside_its_floor_and_what_could_not_be_measured_says_why(run: Path) -> None:
+    unknown = {"metric": "all", "value": None, "note": "no network", "features": "inception"}
+    rows = [ROW, ROW | {"label": "NORMAL", "value": 8.0}, unknown]
+    (run / "evaluation.json").write_text(json.dumps({"target": "run, step 6", "data": "tiny", "rows": rows}))
+    page = report(run)
+    assert "frechet distance ↓features7.252.52.9" in page.text
+    assert "NORMAL, by cxr-domain-v1: 40 generated against 40 real (train)" in page.text
+    assert "inception, all: no network" in page.text
+
+
+def test_settings_that_are_not_the_recipes_are_marked(run: Path) -> None:
+    text = report(run).text
+    assert "batch_size8 recipe: 64" in text
+    assert "lr0.0002beta1" in text
+    assert "device" in text
+    assert "cpu recipe" not in text  # what `auto` became
+
+
+def test_a_run_that_only_began_has_a_page(run: Path) -> None:
+    bare = run.with_name("bare")
+    RunFolder(bare).create(RunFolder(run).read_info())
+    text = report(bare).text
+    assert "0 of 6 steps so far" in text
+    assert "There are no samples yet" in text
+    assert "Nothing is logged yet" in text
+
+
+def test_a_folder_of_runs_has_its_table_and_each_run(run: Path, tmp_path: Path) -> None:
+    copytree(run, tmp_path / "exp2")
+    assert "2 runs: exp2, run" in report(tmp_path).text
+    rows = [{"name": "exp2", "fid": 12.3456, "note": None}, {"name": "lost", "fid": None, "steps": 5}]
+    (tmp_path / "experiments.json").write_text(json.dumps({"rows": rows}))
+    page = report(tmp_path)
+    assert "namefidnotesteps" in page.text
+    assert "12.35" in page.text
+    assert {link["href"] for link in page.all("a")} == {"#run-0"}
+    assert [section["id"] for section in page.all("section") if section] == ["run-0", "run-1"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics.jsonl", "{\n"),
+        ("metrics.jsonl", "7\n"),
+        ("metrics.jsonl", '{"loss_d": 1}\n'),
+        ("diagnosis.json", "[]"),
+        ("diagnosis.json", '{"findings": [{"name": 1}]}'),
+        ("evaluation.json", '{"rows": [{}]}'),
+        ("config.json", "{}"),
+        ("samples/step-000006.png", "no picture"),
+        ("samples/real-and-fake-end.png", ""),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(file: str, content: str, run: Path) -> None:
+    (run / file).write_text(content)
+    with pytest.raises(UserError, match=Path(file).name) as error:
+        report(run)
+    assert "\n" not in str(error.value)
+    assert not (run / "report.html").exists()
+
+
+def test_the_command_writes_it_where_it_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(run)]) == 0
+    assert (run / "report.html").exists()
+    other = run.with_name("other.html")
+    assert main(["report", str(run), "--without-real", "--out", str(other)]) == 0
+    assert f"report in {other}" in capsys.readouterr().out
+    assert len(Page(other).all("img")) == 4
+    assert main(["report", str(run / "samples")]) == 2
+    assert "samples holds no run and no folders of runs" in capsys.readouterr().err
