@@ -43,7 +43,7 @@ device = "cpu"
 precision = "fp32"
 num_samples = 4
 log_every = 5
-checkpoint_every = 5
+checkpoint_every = 20
 sample_every = 100
 evaluate_every = 100
 num_evaluated = 10
@@ -89,7 +89,7 @@ def results(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_two_experiments_killed_in_between_end_in_the_same_table(data: Path, tmp_path: Path) -> None:
-    file = write_sweep(tmp_path / "sweep.toml", short=20, long=300)
+    file = write_sweep(tmp_path / "sweep.toml", short=20, long=200)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(arguments(data, whole, file, "--jobs", "2")) == 0
 
