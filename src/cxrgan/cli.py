@@ -6,7 +6,6 @@ help and errors of the command line come at once.
 
 import argparse
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from cxrgan.errors import RunError, UserError
+from cxrgan.errors import UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.images import Fit
-from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, from_dict, recipe
+from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, read_toml, recipe, with_values
 
 if TYPE_CHECKING:
     from cxrgan.data.dataset import Dataset
@@ -163,23 +162,28 @@ class Evaluate:
     def run(self) -> int:
         from rich.console import Console
 
-        from cxrgan.evaluation.evaluate import evaluate
-        from cxrgan.evaluation.features import cache_folder
-        from cxrgan.evaluation.networks import load_networks
-        from cxrgan.evaluation.sets import is_run, open_pair
+        from cxrgan.evaluation.sets import is_run
         from cxrgan.files import write_json
         from cxrgan.report import evaluation_notes, evaluation_tables
+        from cxrgan.runs import measure
 
-        real, fake = open_pair(self.target, self.data, num=self.num, split=self.split, seed=self.seed)
-        networks, missing = load_networks(self.rulers, inception_weights=self.inception_weights, exact=self.exact)
-        rows = evaluate(real=real, fake=fake, networks=networks, seed=self.seed, cache=cache_folder()) + missing
-        print(f"{fake.name}: {len(fake.images)} images against {real.num} of {real.name}")
-        Console().print(*evaluation_tables(rows))
-        for note in evaluation_notes(rows):
+        measured = measure(
+            self.target,
+            self.data,
+            num=self.num,
+            split=self.split,
+            seed=self.seed,
+            rulers=self.rulers,
+            inception_weights=self.inception_weights,
+            exact=self.exact,
+        )
+        print(f"{measured['target']}: {measured['n_fake']} images against {measured['n_real']} of {measured['data']}")
+        Console().print(*evaluation_tables(measured["rows"]))
+        for note in evaluation_notes(measured["rows"]):
             print(note)
         file = self.json or (self.target / "evaluation.json" if is_run(self.target) else None)
         if file:
-            write_json(file, {"target": fake.name, "data": real.name, "rows": rows})
+            write_json(file, measured)
             print(f"rows in {file}")
         return 0
 
@@ -202,6 +206,56 @@ class Report:
         write_report(self.target, file, without_real=self.without_real)
         print(f"report in {file} ({file.stat().st_size / 1e6:.1f} MB)")
         return 0
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """Train and measure the experiments of the reports, or your own, and put all into one table."""
+
+    data: Annotated[str, tyro.conf.arg(metavar="SOURCE|DIR")]
+    """What `cxrgan prepare` takes; or a dataset folder, for the experiments of its size."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder for the datasets, a run folder of each experiment, and the table; what is there is gone on with."""
+    only: tuple[str, ...] = ()
+    """Names of experiments, such as exp1,exp3; left out, all."""
+    experiments: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A TOML file of your own experiments: a table [NAME] each, with `recipe` and settings as of `train --config`."""
+    scale: float = 1.0
+    """Share of each run's length to train: 0.1 for a quick look."""
+    num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """At most how many generated images are measured; left out, as many as there are training images."""
+    jobs: int = 1
+    """Experiments at once."""
+    executor: Literal["local", "ray"] = "local"
+    """Processes of this machine, or a Ray cluster (extra `ray`): that of RAY_ADDRESS, or one on this machine."""
+
+    def run(self) -> int:
+        from cxrgan.experiment_table import write_table
+        from cxrgan.experiments import EXPERIMENTS, Sweep, check, choose, prepare_data, read_experiments, run_sweep
+        from cxrgan.workers import Processes, RayCluster
+
+        if not 0 < self.scale <= 1:
+            raise UserError(f"--scale is {self.scale:g}, but is a share of the length, above 0 and at most 1")
+        if self.jobs < 1 or (self.num is not None and self.num < 1):
+            raise UserError("--jobs and --num must be at least 1")
+        experiments = read_experiments(self.experiments) if self.experiments else EXPERIMENTS
+        chosen = choose(experiments, [name for names in self.only for name in names.split(",") if name])
+        workers = Processes(self.jobs) if self.executor == "local" else RayCluster(self.jobs)
+        data = prepare_data(self.data, self.out, chosen)
+        sweep = Sweep(tuple(experiments), self.out.resolve(), data, self.scale, self.num)
+        for experiment in chosen:
+            check(sweep, experiment)
+        unfinished = [experiment for experiment in chosen if not sweep.is_finished(experiment)]
+        try:
+            run_sweep(sweep, unfinished, workers, self.jobs, on_end=lambda: write_table(sweep))
+        except KeyboardInterrupt:
+            print("stopped and saved; the same command goes on", file=sys.stderr)
+            return 130
+        finally:
+            write_table(sweep)
+        print((sweep.out / "experiments.md").read_text(encoding="utf-8"))
+        print(f"the table: experiments.md, .csv and .json in {self.out}")
+        return 0 if all(sweep.is_finished(experiment) for experiment in chosen) else 1
 
 
 @dataclass(frozen=True)
@@ -309,6 +363,7 @@ def _commands(arguments: Sequence[str]) -> Any:
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Experiments, tyro.conf.subcommand("experiments")]
         | Annotated[TrainDomain, tyro.conf.subcommand("train-domain")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
@@ -332,64 +387,22 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
     else:
         settings = recipe(chosen.recipe or "dcgan")
     if chosen.config:
-        settings = _with_file(settings, Path(chosen.config))
+        file = Path(chosen.config)
+        settings = with_values(read_toml(file), settings, where=str(file))
     return replace(settings, steps=None) if chosen.epochs else settings
-
-
-def _with_file(settings: TrainConfig, file: Path) -> TrainConfig:
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
-    if "epochs" in values:  # as on the command line, the length in epochs replaces a recipe's length in steps
-        settings = replace(settings, steps=None)
-    return from_dict(values, settings, where=str(file))
 
 
 def _train(
     folder: "RunFolder", config: TrainConfig | None, data: Path, dataset: "Dataset", tensorboard: bool = False
 ) -> int:
-    from cxrgan.console import ProgressBar
-    from cxrgan.data.dataset import load_held_out
-    from cxrgan.training.loop import Observer, train
-    from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
+    from cxrgan.runs import train_run
 
     config = config or folder.read_info().config
-    num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
-    held_out = load_held_out(data)
-    evaluator = None
-    if config.evaluate_every:
-        from cxrgan.evaluation.domain import load_domain
-        from cxrgan.evaluation.during import make_evaluator
-
-        evaluator = make_evaluator(dataset.images, load_domain())
-    on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
-    with ProgressBar(on_screen, num_steps, done=done) as bar:
-        line = LiveLine(bar)
-        observers: list[Observer] = [line, Doctor(folder, line), Plots(folder)]
-        if tensorboard:
-            observers.append(TensorBoard(folder))
-        try:
-            last = train(folder, config, dataset, observers, evaluator, held_out)
-        except RunError:
-            _tell_diagnosis(folder)
-            raise
-    _tell_diagnosis(folder)
-    if last < num_steps:
+    last = train_run(folder, config, data, dataset, tensorboard)
+    if last < config.num_steps(len(dataset.images)):
         print(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}", file=sys.stderr)
         return 130
     return 0
-
-
-def _tell_diagnosis(folder: "RunFolder") -> None:
-    """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
-    from cxrgan.training.doctor import diagnose
-    from cxrgan.training.observers import write_diagnosis
-
-    rows = folder.read_rows()
-    findings = diagnose(rows)
-    write_diagnosis(folder, rows[-1]["step"] if rows else 0, findings)
-    print("\n".join(f"doctor: {finding}" for finding in findings) or "doctor: healthy")
 
 
 if __name__ == "__main__":

@@ -26,14 +26,15 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 class ProgressBar:
     """A count towards `total`, with a free text at its end; a context manager.
 
-    On a terminal it is a live bar, elsewhere a line every `PLAIN_INTERVAL` seconds and one at the end.
+    On a terminal it is a live bar; elsewhere, and on one that TERM calls dumb, a line every `PLAIN_INTERVAL` seconds
+    and one at the end.
     """
 
     def __init__(self, title: str, total: int, *, done: int = 0) -> None:
         self.title, self.total, self.done, self._first = title, total, done, done
         self._text = ""
         self._live: Progress | None = None
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             self._live = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),

@@ -2,9 +2,11 @@
 
 import difflib
 import math
+import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cxrgan.errors import UserError
@@ -212,6 +214,19 @@ def from_dict(values: Mapping[str, Any], base: Config, *, where: str) -> Config:
         else:
             raise UserError(f"{where}: {name} is {value!r}, but must be {_describe(hints[name])}")
     return replace(base, **changes)  # type: ignore[type-var]
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The values of a TOML file; UserError when it cannot be read."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {file}: {error}") from error
+
+
+def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str) -> TrainConfig:
+    """`from_dict` for what a user wrote: a length in epochs replaces a recipe's length in steps."""
+    return from_dict(values, replace(settings, steps=None) if "epochs" in values else settings, where=where)
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:

@@ -1,0 +1,271 @@
+"""The experiments of the two reports, and anybody's own: trained, evaluated alike, and put beside published figures.
+
+Everything that is known of an experiment stands in its run folder OUT/NAME, so that a sweep can be broken off at any
+time and goes on where it was.
+"""
+
+import contextlib
+import json
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cxrgan.data.dataset import load_dataset, read_manifest
+from cxrgan.data.prepare import prepare
+from cxrgan.errors import RunError, UserError
+from cxrgan.files import write_json
+from cxrgan.runs import measure, train_run
+from cxrgan.training.checkpoint import RunFolder, check_same
+from cxrgan.training.loop import start
+from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, with_values
+from cxrgan.workers import Workers
+
+MEASURED_EVERY = 500  # steps, before scaling: the second report's iterations are multiples of it
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a report printed; it names neither the tap nor the number of images behind its FID."""
+
+    inception_score: float
+    fid: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run to be made and measured."""
+
+    name: str
+    """Also the name of its run folder."""
+    config: TrainConfig
+    published: Published | None = None
+
+
+REPORTED = {
+    "exp1": Published(2.0149, 1.0403),
+    "exp2": Published(1.7195, 0.7332),
+    "exp3": Published(1.5632, 0.4905),
+    "exp4": Published(1.8693, 1.4619),
+    "exp5": Published(1.0088, 248.79, "the samples were noise"),
+    "exp6": Published(1.0010, 148.63, "poor samples"),
+}
+"""The first report's six experiments."""
+
+EXPERIMENTS = (
+    *(Experiment(name, RECIPES[name], published) for name, published in REPORTED.items()),
+    Experiment("fast-64", RECIPES["fast-64"]),
+    Experiment("stable-128", replace(RECIPES["stable-128"], epochs=RECIPES["exp5"].epochs)),
+)
+"""The six, and the stable recipe at the same budgets."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Experiments that are trained on the same images and measured alike."""
+
+    experiments: tuple[Experiment, ...]
+    out: Path
+    data: Mapping[int, Path]
+    """Image size -> dataset folder."""
+    scale: float = 1.0
+    """Share of each run's length that is trained."""
+    num: int | None = None
+    """At most so many generated images are measured; None is as many as training images."""
+
+    def folder(self, experiment: Experiment) -> RunFolder:
+        return RunFolder(self.out / experiment.name)
+
+    def config(self, experiment: Experiment) -> TrainConfig:
+        """The settings of an experiment, of its scaled length; a run of it keeps the automatic choices it made."""
+        config = experiment.config
+        config = replace(
+            config,
+            epochs=config.epochs * self.scale,
+            steps=config.steps and max(1, round(config.steps * self.scale)),
+            evaluate_every=max(1, round((config.evaluate_every or MEASURED_EVERY) * self.scale)),
+        )
+        if self.folder(experiment).config_file.exists():
+            made = self.folder(experiment).read_info().config
+            num_classes = made.model.num_classes if config.conditional else 0
+            model = replace(config.model, num_classes=num_classes)
+            config = replace(config, model=model, device=made.device, precision=made.precision, compile=made.compile)
+        return config
+
+    def num_steps(self, experiment: Experiment) -> int:
+        """Steps of the whole run, which must have been started."""
+        return self.config(experiment).num_steps(self.folder(experiment).read_info().num_images)
+
+    def evaluation(self, experiment: Experiment) -> dict[str, Any] | None:
+        """What evaluation.json says of the last step; None where that has not been trained and measured."""
+        folder = self.folder(experiment)
+        evaluation = read_json(folder.path / "evaluation.json")
+        last = self.num_steps(experiment) if folder.config_file.exists() else None
+        trained = last in folder.steps()
+        return evaluation if trained and evaluation.get("target") == f"{experiment.name}, step {last}" else None
+
+    def is_finished(self, experiment: Experiment) -> bool:
+        """Whether nothing is left to do: the last step is trained, and measured with the right number of images."""
+        evaluation = self.evaluation(experiment)
+        if evaluation is None:
+            return False
+        num_images = self.folder(experiment).read_info().num_images
+        return bool(evaluation.get("n_fake") == self.num_measured(num_images))
+
+    def num_measured(self, num_images: int) -> int:
+        """How many generated images are measured against `num_images` training images."""
+        return num_images if self.num is None else min(self.num, num_images)
+
+    def failure_file(self, experiment: Experiment) -> Path:
+        """Says why an experiment could not go on; gone when it is tried again."""
+        return self.out / experiment.name / "failure.json"
+
+
+def read_experiments(file: Path) -> tuple[Experiment, ...]:
+    """The experiments of a TOML file: a table each, with the name of a `recipe` and settings to put over it.
+
+    Names and values that are not understood are a UserError.
+    """
+    experiments = []
+    for name, values in read_toml(file).items():
+        if not isinstance(values, dict):
+            raise UserError(f"{file}: {name} stands in no table; an experiment begins with its name, such as [wide]")
+        if not re.fullmatch(r"\w[\w.-]*", name) or re.fullmatch(r"data-\d+", name):
+            raise UserError(f"{file}: {name!r} cannot be a run folder; name it with letters, digits, - and _")
+        base = recipe(values.pop("recipe", "dcgan"))
+        experiments.append(Experiment(name, with_values(values, base, where=f"{file}, [{name}]")))
+    if not experiments:
+        raise UserError(f"{file} has no experiment; write a table such as [wide] with recipe = 'exp3' and ngf = 128")
+    return tuple(experiments)
+
+
+def choose(experiments: Sequence[Experiment], names: Sequence[str]) -> list[Experiment]:
+    """Those of these names, or all where none is named; UserError for a name that there is not."""
+    known = [experiment.name for experiment in experiments]
+    for name in names:
+        if name not in known:
+            raise UserError(f"there is no experiment {name!r}; the experiments are {', '.join(known)}")
+    return [experiment for experiment in experiments if not names or experiment.name in names]
+
+
+def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[int, Path]:
+    """Image size -> dataset folder, for the sizes of the chosen experiments.
+
+    A dataset folder is used as it is; any other source is prepared into OUT/data-SIZE, where it is not there yet.
+    """
+    sizes = sorted({experiment.config.model.image_size for experiment in chosen})
+    if (Path(source) / "manifest.json").exists():
+        size = int(read_manifest(Path(source))["size"])
+        fitting = [experiment.name for experiment in chosen if experiment.config.model.image_size == size]
+        if sizes != [size]:
+            others = ", ".join(experiment.name for experiment in chosen if experiment.name not in fitting)
+            raise UserError(
+                f"{source} has {size}-pixel images, but {others} make others; give --data the source itself"
+                + (f", or --only {','.join(fitting)}" if fitting else "")
+            )
+        return {size: Path(source).resolve()}
+    folders = {size: (out / f"data-{size}").resolve() for size in sizes}
+    for size, folder in folders.items():
+        if (folder / "manifest.json").exists():
+            print(f"the images are those of {folder}, made before")
+        else:
+            prepare(source, folder, size)
+    return folders
+
+
+def check(sweep: Sweep, experiment: Experiment) -> None:
+    """UserError where the experiment's run folder cannot become what the sweep asks for."""
+    folder = sweep.folder(experiment)
+    if folder.config_file.exists():
+        check_same(folder.read_info().config, sweep.config(experiment), where=str(folder.path))
+        done, wanted = (folder.steps() or [0])[-1], sweep.num_steps(experiment)
+        if done > wanted:
+            raise UserError(
+                f"{folder.path} is at step {done} already, and with --scale {sweep.scale:g} would end at {wanted}; "
+                "name another --out"
+            )
+
+
+def run_experiment(sweep: Sweep, experiment: Experiment) -> None:
+    """Train what an experiment lacks, then measure it; what goes wrong is written down, and raises nothing."""
+    sweep.failure_file(experiment).unlink(missing_ok=True)
+    try:
+        _train_and_measure(sweep, experiment)
+    except UserError as error:
+        note_failure(sweep, experiment, str(error))
+    except Exception as error:  # a mistake of ours, or the machine at its end: the other experiments go on
+        note_failure(sweep, experiment, f"{type(error).__name__}: {error}")
+
+
+def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
+    folder, data = sweep.folder(experiment), sweep.data[experiment.config.model.image_size]
+    dataset = load_dataset(data)
+    if not folder.config_file.exists():
+        start(sweep.config(experiment), dataset, folder.path, recipe=experiment.name, data=str(data))
+    config, num_steps = sweep.config(experiment), sweep.num_steps(experiment)
+    if num_steps not in folder.steps() and train_run(folder, config, data, dataset) < num_steps:
+        return  # asked to stop
+    num = sweep.num_measured(len(dataset.images))
+    write_json(folder.path / "evaluation.json", measure(folder.path, data, num=num))
+
+
+def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:
+    """Write down why an experiment could not go on."""
+    write_json(sweep.failure_file(experiment), {"reason": reason})
+
+
+def run_sweep(
+    sweep: Sweep, chosen: Sequence[Experiment], workers: Workers, jobs: int, on_end: Callable[[], None]
+) -> None:
+    """Run or go on with the chosen experiments, `jobs` at once; `on_end` is called after each.
+
+    On SIGINT and SIGTERM, which come out as KeyboardInterrupt, the runs are saved first.
+    """
+
+    def run(experiment: Experiment) -> None:
+        try:
+            workers.run(partial(run_experiment, sweep, experiment))
+        except RunError as error:
+            note_failure(sweep, experiment, str(error))
+
+    with _sigterm_as_ctrl_c(), ThreadPoolExecutor(jobs) as pool:
+        try:
+            for _ in as_completed([pool.submit(run, experiment) for experiment in chosen]):
+                on_end()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            workers.stop()
+            raise  # leaving the pool waits for the runs to be saved
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The content of a JSON file of a run folder; nothing where there is none."""
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"cannot read {file}: {error}; remove it") from error
+    return values
