@@ -1,0 +1,22 @@
+"""The doctor on the numbers of real runs, thinned out to every eighth or fourth step (`docs/doctor.md`)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cxrgan.training.doctor import diagnose
+
+RUNS = Path(__file__).parent / "runs"
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ("exp3", []),
+        ("fast-64", []),
+    ],
+)
+def test_a_real_run_is_named_rightly(run: str, expected: list[str]) -> None:
+    rows = [json.loads(line) for line in (RUNS / f"{run}.jsonl").read_text().splitlines()]
+    assert [finding.name for finding in diagnose(rows)] == expected
