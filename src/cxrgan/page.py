@@ -77,7 +77,9 @@ tbody th { font-weight: 400; } .own th, .own td { font-weight: 700; } .own .dim 
 .facts th { width: 42%; white-space: nowrap; } .card th { width: 26%; }
 .number { text-align: right; white-space: nowrap; } .tight { white-space: nowrap; }
 code { font-family: ui-monospace, monospace; font-size: .92em; }
-@media (max-width: 640px) { .grids { grid-template-columns: repeat(2, 1fr); } h1 { font-size: 1.6rem; } }
+@media screen and (max-width: 640px) { .grids { grid-template-columns: repeat(2, 1fr); } h1 { font-size: 1.6rem; }
+  .scroll table { font-size: .78rem; } .scroll th, .scroll td { padding-right: .35rem; }
+  .scroll .tight { white-space: normal; overflow-wrap: normal; } }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt; } .pair { grid-template-columns: 1fr 1fr; }
   .tables { grid-template-columns: 1fr; } .scroll { overflow: visible; } .facts { font-size: 8.5pt; }
   .three { grid-template-columns: repeat(3, 1fr); break-inside: avoid; }
