@@ -25,7 +25,7 @@ import cxrgan
 from cxrgan.data.dataset import Dataset, load_dataset
 from cxrgan.evaluation.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.evaluate import evaluate
-from cxrgan.evaluation.features import extract
+from cxrgan.evaluation.features import cache_folder, extract
 from cxrgan.evaluation.memorisation import Memorisation, memorisation
 from cxrgan.evaluation.sets import dataset_set, run_set
 from cxrgan.files import write_bytes, write_json
@@ -79,7 +79,7 @@ def _names(info: Any) -> str:
 def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
     """The domain network's features of the training images, and their classes."""
     dataset = load_dataset(data)
-    features = extract(network, dataset.images, cache=None)[network.main_tap]
+    features = extract(network, dataset.images, cache=cache_folder())[network.main_tap]
     tensors: dict[str, NDArray[Any]] = {
         f"{network.sha256}/{network.main_tap}": features.astype(np.float16),
         "labels": dataset.labels.astype(np.uint8),
@@ -111,7 +111,7 @@ def check_copies(
 ) -> dict[str, Any]:
     """Nearest training images of the fakes and of the test images, in features and in grey values."""
     sides = {"fake": fake, "train": train.images, "held_out": test.images}
-    features = {key: extract(network, images, cache=None)[network.main_tap] for key, images in sides.items()}
+    features = {key: extract(network, images, cache=cache_folder())[network.main_tap] for key, images in sides.items()}
     grey = {key: thumbnails(images) for key, images in sides.items()}
     found = {
         network.name: memorisation(fake=features["fake"], train=features["train"], held_out=features["held_out"]),
@@ -149,7 +149,7 @@ def main() -> None:
     write_reference(arguments.data, arguments.reference, network)
     train, test = load_dataset(arguments.data), load_dataset(arguments.data, "test")
     fake = run_set(Path(arguments.name), len(train.images), seed=0)
-    rows = evaluate(real=dataset_set(arguments.data, "train"), fake=fake, networks=[network])
+    rows = evaluate(real=dataset_set(arguments.data, "train"), fake=fake, networks=[network], cache=cache_folder())
     keep = ("metric", "label", "value", "floor", "features", "n_real", "n_fake", "seed")
     card["metrics"] = [{key: row[key] for key in keep} for row in rows]
     card["nearest_training_images"] = check_copies(fake.images, train, test, network, arguments.pairs)

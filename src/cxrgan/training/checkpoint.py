@@ -128,8 +128,8 @@ class RunFolder:
         """The lines of metrics.jsonl; a last line that a crash cut off is left out."""
         if not self.metrics_file.exists():
             return []
-        lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
         try:
+            lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
             return [json.loads(line) for line in lines[:-1]]
         except ValueError as error:
             raise UserError(f"{self.metrics_file} is damaged: {error}; mend or remove the line") from error
