@@ -13,8 +13,8 @@ from torch import nn
 from cxrgan.errors import UserError
 from cxrgan.files import replacing
 from cxrgan.images import SYNTHETIC, grid, save_png
-from cxrgan.models import build_generator
 from cxrgan.models.config import DCGANConfig
+from cxrgan.models.networks import build_generator
 from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
 from cxrgan.shipped import GENERATORS, read_generator
 from cxrgan.training.checkpoint import RunFolder, load_network

@@ -145,7 +145,8 @@ def train(
                 saving = saving or folder.best_step() == step
             if sampling:
                 samples = render(players.sampler, fixed_latents).numpy()
-                _note(folder, [_probe(players, info, samples, dataset, held_out, rows[-1])], observers)
+                if step % sample_every == 0:  # the end of a part of a run leaves no mark in the log of the whole
+                    _note(folder, [_probe(players, info, samples, dataset, held_out, rows[-1])], observers)
                 _save_samples(folder, step, samples, observers)
             if saving:
                 _check_weights(players, step, folder)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cxrgan.images import to_float
-from cxrgan.models import build_discriminator, build_generator
 from cxrgan.models.dcgan import initialise
+from cxrgan.models.networks import build_discriminator, build_generator
 from cxrgan.models.sampling import with_classes
 from cxrgan.training.augment import augment
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
