@@ -108,7 +108,7 @@ def test_a_resumed_run_refuses_another_learning_rate(
         (["train", "--resume", "nowhere"], "nowhere holds no run"),
         (["train", "--recipe", "exp7"], "there is no recipe 'exp7'"),
         (["train", "--config", "none.toml"], "cannot read none.toml"),
-        (["generate", "nowhere", "--out", "images"], "nowhere holds no run"),
+        (["generate", "nowhere", "--out", "images"], "no run folder nowhere"),
         (["prepare", "nowhere", "--out", "data"], "nowhere"),
         (["prepare", "phantom", "--out", "data", "--size", "65"], "image size is 65"),
         (["train", "--image-size", "128", "--latent-size", "2"], "can be 1, 5, 13, 29, 61"),
@@ -138,7 +138,7 @@ def test_an_unknown_flag_or_command_has_status_2(capsys: pytest.CaptureFixture[s
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Exception, match="holds no run"):
+    with pytest.raises(Exception, match="no run folder nowhere"):
         main(["generate", "nowhere", "--out", "images", "--debug"])
 
 

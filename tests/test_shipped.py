@@ -86,6 +86,11 @@ def test_sizes_must_agree_and_sides_must_not_be_swapped() -> None:
         open_pair(Path("cxr-64"), Path("kermany-32"), num=2, split="train", seed=0)
 
 
+def test_a_name_that_is_nothing_is_told_what_there_is() -> None:
+    with pytest.raises(UserError, match="no run folder cxr-65; the generators that are shipped are cxr-64, cxr-128"):
+        cxrgan.load_generator("cxr-65")
+
+
 def test_a_run_folder_of_a_shipped_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cxr-64").mkdir()

@@ -92,6 +92,8 @@ def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     folder = RunFolder(Path(run))
     if is_shipped(run):
         return _load_shipped(str(run))
+    if not folder.path.exists():
+        raise UserError(f"there is no run folder {run}; the generators that are shipped are {', '.join(GENERATORS)}")
     info = folder.read_info()
     if not folder.steps():
         raise UserError(f"{run} has no checkpoint yet; train it: cxrgan train --resume {run}")
