@@ -23,6 +23,7 @@ from safetensors.torch import save
 
 import cxrgan
 from cxrgan.data.dataset import Dataset, load_dataset
+from cxrgan.data.sources import CC_BY, KERMANY
 from cxrgan.evaluation.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.evaluate import evaluate
 from cxrgan.evaluation.features import cache_folder, extract
@@ -34,11 +35,7 @@ from cxrgan.images import grid, save_png
 from cxrgan.training.checkpoint import RunFolder
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
-LICENCE = (
-    "Trained on images under CC BY 4.0; keep this attribution where the weights are shared: Kermany, Zhang, Goldbaum: "
-    "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for Classification, Mendeley Data, v2, "
-    "doi 10.17632/rscbjbr9sj"
-)
+LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
 NOT_FOR = (
     "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
     "not as images of patients. Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
@@ -49,15 +46,16 @@ THUMBNAIL = 32  # pixels a side at which grey values are compared
 def write_generator(run: Path, name: str) -> dict[str, Any]:
     """The averaged weights as float16; what the card says of them."""
     generator, info = load_generator(run), RunFolder(run).read_info()
-    half = {key: value.half() if value.is_floating_point() else value for key, value in _state(generator.network)}
-    content = save(half)
+    state = {key: value.cpu().contiguous() for key, value in generator.network.state_dict().items()}
+    content = save({key: value.half() if value.is_floating_point() else value for key, value in state.items()})
     write_bytes(ASSETS / f"{name}.safetensors", content)
     seconds = next(row["seconds"] for row in reversed(RunFolder(run).read_rows()))
     return {
         "name": name,
-        "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side, of the classes {_names(info)}",
+        "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side, of the classes "
+        + " and ".join(info.classes),
         "not_for": NOT_FOR,
-        "licence": LICENCE,
+        "licence": f"Trained on {LICENCE}",
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": asdict(generator.config),
         "classes": dict(generator.classes),
@@ -66,14 +64,6 @@ def write_generator(run: Path, name: str) -> dict[str, Any]:
         "cxrgan": cxrgan.__version__,
         "torch": torch.__version__,
     }
-
-
-def _state(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [(key, value.cpu().contiguous()) for key, value in network.state_dict().items()]
-
-
-def _names(info: Any) -> str:
-    return " and ".join(info.classes)
 
 
 def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
@@ -89,7 +79,7 @@ def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
     card = {
         "name": name,
         "what": f"Features of {len(features)} chest X-rays by {network.name}; the images themselves are not included",
-        "licence": LICENCE.replace("Trained on", "Computed from"),
+        "licence": f"Computed from {LICENCE}",
         "sha256": hashlib.sha256(content).hexdigest(),
         "image_size": dataset.image_size,
         "split": dataset.split,
