@@ -67,7 +67,7 @@ def run(name: str, seed: int, data: Path, seconds: float, threads: int, results:
     steps = max(1, round(seconds / seconds_a_step(config, data)))
     config = replace(config, steps=steps, evaluate_every=steps, num_evaluated=NUM_EVALUATED)
     dataset = load_dataset(data)
-    evaluator = make_evaluator(dataset.images, load_domain())
+    evaluator = make_evaluator(dataset.images, [load_domain()])
     with tempfile.TemporaryDirectory() as place:
         folder = start(config, dataset, Path(place, "run"), recipe=name, data=str(data))
         train(folder, folder.read_info().config, dataset, evaluator=evaluator)

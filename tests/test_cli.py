@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,3 +182,20 @@ def test_a_failure_nobody_foresaw_is_one_line(
     status, error = status_and_error(capsys, "prepare", "phantom", "--out", data / "new")
     assert status == 1
     assert error == "cxrgan: RuntimeError: out of memory; --debug shows where it happened\n"
+
+
+def test_tensorboard_gets_the_numbers_and_not_the_words(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scalars: set[str] = set()
+    writer = SimpleNamespace(
+        add_scalar=lambda name, value, step: scalars.add(name) if isinstance(value, float) else pytest.fail(name),
+        add_image=lambda *arguments, **named: None,
+        flush=lambda: None,
+    )
+    module = SimpleNamespace(SummaryWriter=lambda folder: writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    run = ["--run", str(tmp_path / "run"), "--steps", "2", "--tensorboard", "--evaluate-every", "2"]
+    assert main(["train", "--data", str(data), *run, *SMALL, "--num-evaluated", "10", "--sample-every", "2"]) == 0
+    assert {"loss_d", "loss_g", "diversity", "frechet_distance"} <= scalars
+    assert not {"features", "n_fake", "step", "seconds"} & scalars

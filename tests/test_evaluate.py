@@ -244,7 +244,7 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
     for name, every in (("with", 4), ("without", None)):
         config = replace(TINY, steps=22, evaluate_every=every, num_evaluated=12, keep_checkpoints=1)
         folder = start(config, dataset, tmp_path / name, recipe="tiny", data="data")
-        train(folder, folder.read_info().config, dataset, evaluator=make_evaluator(dataset.images, Means()))
+        train(folder, folder.read_info().config, dataset, evaluator=make_evaluator(dataset.images, [Means()]))
         folders[name] = folder
     for file in ("generator.safetensors", "discriminator.safetensors", "optimizer_g.safetensors"):
         one, two = (folder.checkpoint(22) / file for folder in folders.values())
@@ -257,7 +257,7 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
     assert set(folders["with"].steps()) == {best, 22}
     assert folders["without"].best_step() is None
     images = load_generator(folders["with"].path, best=True).sample(12, seed=0)
-    again = make_evaluator(dataset.images, Means())(images)
+    again = make_evaluator(dataset.images, [Means()])(images)
     assert again["frechet_distance"] == min(row["frechet_distance"] for row in measured)
     with pytest.raises(UserError, match="was trained without --evaluate-every"):
         load_generator(folders["without"].path, best=True)
@@ -266,9 +266,21 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
 def test_the_floor_during_training_is_that_of_an_evaluation() -> None:
     real, fake = image_set(80), image_set(40, seed=1)
     row = by_metric(evaluate(real=real, fake=fake, networks=[Means()]))["frechet_distance"]
-    measured = make_evaluator(real.images, Means())(fake.images)
+    measured = make_evaluator(real.images, [Means()])(fake.images)
     assert measured["frechet_floor"] == row["floor"]
     assert measured["frechet_distance"] == pytest.approx(row["value"])
+
+
+def test_further_networks_add_their_distances_during_training() -> None:
+    real, fake = image_set(80), image_set(40, seed=1)
+    evaluated = evaluate(real=real, fake=fake, networks=[Means()])
+    row = make_evaluator(real.images, [Means("main"), Means("other")])(fake.images)
+    assert row == {**make_evaluator(real.images, [Means()])(fake.images), "others": row["others"]}
+    assert [each["tap"] for each in row["others"]] == ["quarters", "halves"]
+    for each in row["others"]:
+        expected = by_metric(evaluated, tap=each["tap"])["frechet_distance"]
+        assert each["frechet_distance"] == pytest.approx(expected["value"])
+        assert each["frechet_floor"] == expected["floor"]
 
 
 def test_measuring_survives_a_break(tmp_path: Path) -> None:
@@ -278,7 +290,7 @@ def test_measuring_survives_a_break(tmp_path: Path) -> None:
         config = replace(TINY, steps=parts[0], evaluate_every=5, num_evaluated=12)
         folder = start(config, dataset, tmp_path / name, recipe="tiny", data="data")
         for steps in parts:
-            train(folder, replace(config, steps=steps), dataset, evaluator=make_evaluator(dataset.images, Means()))
+            train(folder, replace(config, steps=steps), dataset, evaluator=make_evaluator(dataset.images, [Means()]))
         rows.append([{k: v for k, v in row.items() if k != "seconds"} for row in folder.read_rows()])
     assert rows[0] == rows[1]
 

@@ -21,7 +21,7 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.cli import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.experiment_table import Result, by_iteration, nearest_tap
+from cxrgan.experiment_table import Result, _iteration_row, by_iteration, nearest_tap
 from cxrgan.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -264,6 +264,14 @@ def test_published_iterations_meet_the_scaled_steps() -> None:
     assert [(row["iteration"], row["step"]) for row in found] == [(500, 100), (1000, 200), (2000, 400)]
     assert [row["measured"] and row["measured"]["frechet_distance"] for row in found] == [7.0, 4.0, None]
     assert by_iteration([result({}, None)]) == []
+
+
+def test_the_taps_of_inception_stand_by_iteration_where_they_were_measured() -> None:
+    others = [{"features": "inception", "tap": "64", "frechet_distance": 3.5, "frechet_floor": 0.1}]
+    of_two_networks = replace(result({}, Published(1.5, 0.5)), measured=[{"step": 100, "others": others}])
+    shown = [_iteration_row(row) for row in by_iteration([of_two_networks])]
+    assert [row["tap 64"] for row in shown] == ["3.5 (0.1)", "—", "—"]
+    assert shown[0]["tap 2048"] == "—"
 
 
 def begin(command: list[str], folder: RunFolder, start_new_session: bool = False) -> "subprocess.Popen[str]":

@@ -398,7 +398,7 @@ def _train(
     from cxrgan.runs import train_run
 
     config = config or folder.read_info().config
-    last = train_run(folder, config, data, dataset, tensorboard)
+    last = train_run(folder, config, data, dataset, tensorboard=tensorboard)
     if last < config.num_steps(len(dataset.images)):
         print(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}", file=sys.stderr)
         return 130

@@ -20,6 +20,7 @@ from typing import Any
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, UserError
+from cxrgan.evaluation import Ruler
 from cxrgan.files import write_json
 from cxrgan.runs import measure, train_run
 from cxrgan.training.checkpoint import RunFolder, check_same
@@ -27,6 +28,7 @@ from cxrgan.training.loop import start
 from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, with_values
 from cxrgan.workers import Workers
 
+RULERS: tuple[Ruler, ...] = ("domain", "inception")
 MEASURED_EVERY = 500  # steps, before scaling: the second report's iterations are multiples of it
 
 
@@ -61,10 +63,10 @@ REPORTED = {
 
 EXPERIMENTS = (
     *(Experiment(name, RECIPES[name], published) for name, published in REPORTED.items()),
-    Experiment("fast-64", RECIPES["fast-64"]),
-    Experiment("stable-128", replace(RECIPES["stable-128"], epochs=RECIPES["exp5"].epochs)),
+    Experiment("fast-64", replace(RECIPES["fast-64"], conditional=True)),
+    Experiment("stable-128", replace(RECIPES["stable-128"], conditional=True, epochs=RECIPES["exp5"].epochs)),
 )
-"""The six, and the stable recipe at the same budgets."""
+"""The six, and the stable recipe by class at the same budgets."""
 
 
 @dataclass(frozen=True)
@@ -210,10 +212,10 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
     if not folder.config_file.exists():
         start(sweep.config(experiment), dataset, folder.path, recipe=experiment.name, data=str(data))
     config, num_steps = sweep.config(experiment), sweep.num_steps(experiment)
-    if num_steps not in folder.steps() and train_run(folder, config, data, dataset) < num_steps:
+    if num_steps not in folder.steps() and train_run(folder, config, data, dataset, rulers=RULERS) < num_steps:
         return  # asked to stop
     num = sweep.num_measured(len(dataset.images))
-    write_json(folder.path / "evaluation.json", measure(folder.path, data, num=num))
+    write_json(folder.path / "evaluation.json", measure(folder.path, data, num=num, rulers=RULERS))
 
 
 def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:

@@ -8,7 +8,6 @@ from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, load_held_out
 from cxrgan.errors import RunError
 from cxrgan.evaluation import Ruler
-from cxrgan.evaluation.domain import load_domain
 from cxrgan.evaluation.during import make_evaluator
 from cxrgan.evaluation.evaluate import evaluate
 from cxrgan.evaluation.features import cache_folder
@@ -21,13 +20,25 @@ from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard, writ
 from cxrgan.training.recipes import TrainConfig
 
 
-def train_run(folder: RunFolder, config: TrainConfig, data: Path, dataset: Dataset, tensorboard: bool = False) -> int:
+def train_run(
+    folder: RunFolder,
+    config: TrainConfig,
+    data: Path,
+    dataset: Dataset,
+    *,
+    tensorboard: bool = False,
+    rulers: Sequence[Ruler] = ("domain",),
+) -> int:
     """Train the run in `folder` to the end of `config`, or until a signal; returns the last step done.
 
-    `dataset` holds the training images of the dataset folder `data`. Raises what `train` raises, after the diagnosis.
+    `dataset` holds the training images of the dataset folder `data`; the measurements of `evaluate_every` are taken
+    with those of `rulers` that can be had. Raises what `train` raises, after the diagnosis.
     """
     num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
-    evaluator = make_evaluator(dataset.images, load_domain()) if config.evaluate_every else None
+    evaluator = None
+    if config.evaluate_every:
+        networks, _ = load_networks(rulers)
+        evaluator = make_evaluator(dataset.images, networks, cache=cache_folder())
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
         line = LiveLine(bar)

@@ -101,8 +101,9 @@ class TensorBoard:
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            for name in row.keys() - {"step", "images_seen", "seconds"}:
-                self._writer.add_scalar(name, row[name], row["step"])
+            for name, value in row.items():
+                if isinstance(value, float) and name != "seconds":  # not counts, nor what a measurement was made with
+                    self._writer.add_scalar(name, value, row["step"])
         self._writer.flush()
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
