@@ -13,6 +13,7 @@ from cxrgan.errors import UserError
 from cxrgan.evaluation.domain import load_domain
 from cxrgan.evaluation.sets import open_pair
 from cxrgan.shipped import GENERATORS, REFERENCES, read_card, read_reference
+from tools import model_cards
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 
@@ -97,3 +98,7 @@ def test_a_run_folder_of_a_shipped_name_comes_first(tmp_path: Path, monkeypatch:
     (tmp_path / "cxr-64" / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"cannot read cxr-64/config\.json"):
         cxrgan.load_generator("cxr-64")
+
+
+def test_the_page_of_model_cards_says_what_the_cards_say() -> None:
+    assert model_cards.PAGE.read_text(encoding="utf-8") == model_cards.page()

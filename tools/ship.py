@@ -1,6 +1,7 @@
 """Make the files of a shipped generator from a run and the dataset it was trained on.
 
-    python tools/ship.py RUN --data DIR --name cxr-64 --reference kermany-64 [--pairs FILE]
+    python tools/ship.py RUN --data DIR --name cxr-64 --reference kermany-64 --machine TEXT [--pairs FILE]
+    python tools/model_cards.py
 
 Writes src/cxrgan/assets/NAME.safetensors (the averaged generator as float16) with its card NAME.json, and
 REFERENCE.safetensors (the domain network's features of the training images, float16) with its card. The card has the
@@ -43,7 +44,7 @@ NOT_FOR = (
 THUMBNAIL = 32  # pixels a side at which grey values are compared
 
 
-def write_generator(run: Path, name: str) -> dict[str, Any]:
+def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
     """The averaged weights as float16; what the card says of them."""
     generator, info = load_generator(run), RunFolder(run).read_info()
     state = {key: value.cpu().contiguous() for key, value in generator.network.state_dict().items()}
@@ -60,7 +61,13 @@ def write_generator(run: Path, name: str) -> dict[str, Any]:
         "model": asdict(generator.config),
         "classes": dict(generator.classes),
         "step": generator.step,
-        "trained": {"recipe": info.recipe, "seconds": seconds, "config": asdict(info.config), "data": info.data_sha256},
+        "trained": {
+            "recipe": info.recipe,
+            "seconds": seconds,
+            "machine": machine,
+            "config": asdict(info.config),
+            "data": info.data_sha256,
+        },
         "cxrgan": cxrgan.__version__,
         "torch": torch.__version__,
     }
@@ -131,10 +138,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--reference", required=True)
+    parser.add_argument("--machine", required=True, help="what it was trained on, in words")
     parser.add_argument("--pairs", type=Path)
     arguments = parser.parse_args()
     network = load_domain()
-    card = write_generator(arguments.run, arguments.name)
+    card = write_generator(arguments.run, arguments.name, arguments.machine)
     write_json(ASSETS / f"{arguments.name}.json", card)
     write_reference(arguments.data, arguments.reference, network)
     train, test = load_dataset(arguments.data), load_dataset(arguments.data, "test")

@@ -1,0 +1,96 @@
+"""Write docs/model-cards.md from the cards of the shipped generators.
+
+python tools/model_cards.py
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cxrgan.data.sources import KERMANY
+from cxrgan.files import write_bytes
+from cxrgan.shipped import GENERATORS, read_card
+
+PAGE = Path(__file__).parent.parent / "docs" / "model-cards.md"
+
+HEAD = f"""# Model cards
+
+Generators that come with the package. `cxrgan generate cxr-64 --num 64 --out images` works at once, offline;
+`--label NORMAL` or `--label PNEUMONIA` chooses the class. `cxrgan evaluate cxr-64 --data kermany-64` measures it
+against the features of the real images that are shipped beside it. Each card below is also a file,
+`src/cxrgan/assets/NAME.json`, with the SHA-256 of the weights and every setting.
+
+**What they are for.** Research and teaching: to see what a GAN makes of these data, to test code that handles chest
+X-rays, to compare a generator of your own. **What they are not for.** No diagnosis; no clinical use; no training or
+testing of clinical software without real data; no showing them as patients. They know children of one hospital in
+Guangzhou, its devices, and two labels, of which PNEUMONIA joins bacterial and viral; other ages, projections and
+diseases are missing, and the share of the classes is that of the data set, not of any clinic. Fine anatomy does not
+hold at full size.
+
+**Licence.** The package's licence is MIT; the weights and features were made from images under CC BY 4.0, so keep
+this line where you share them: {KERMANY}.
+"""
+
+FOOT = """The nearest pairs were looked at as well: they share pose and brightness, and differ in ribs, heart and
+borders. That is a first check and no audit: it finds copies of whole images, not of details, and says nothing of a single
+patient's right to be forgotten.
+"""
+
+METRICS = {"frechet_distance": ".1f", "precision": ".2f", "recall": ".2f", "density": ".2f", "coverage": ".2f"}
+"""Metric -> how its values are printed."""
+
+
+def section(card: Mapping[str, Any]) -> str:
+    """What a reader must know of one generator."""
+    name, size, trained = card["name"], card["model"]["image_size"], card["trained"]
+    counts = ", ".join(f"{count:,} {label}" for label, count in card["classes"].items())
+    pictures = " | ".join(
+        f"![32 generated chest X-rays of the class {label}](cxr-{size}-{label.lower()}.png)"
+        for label in card["classes"]
+    )
+    measured = {(row["metric"], row["label"]): row for row in card["metrics"]}
+    rows = [
+        f"| {label or 'all'} | "
+        + " | ".join(
+            f"{measured[metric, label]['value']:{form}} ({measured[metric, label]['floor']:{form}})"
+            for metric, form in METRICS.items()
+        )
+        + " |"
+        for label in (None, *card["classes"])
+    ]
+    nearest = [
+        f"| {how} | {found['fake_to_train']:.4g} | {found['held_out_to_train']:.4g} | {found['too_near']:.1%} |"
+        for how, found in card["nearest_training_images"].items()
+    ]
+    return f"""## {name}
+
+{trained["recipe"]} by class, step {card["step"]}, {trained["seconds"] / 60:.0f} minutes on {trained["machine"]};
+float16. Trained on {sum(card["classes"].values()):,} images of the training split: {counts}.
+
+| {" | ".join(card["classes"])} |
+|{" --- |" * len(card["classes"])}
+| {pictures} |
+
+Against the training images, as many generated ones, with `{card["metrics"][0]["features"]}`; in brackets the floor,
+real half against real half:
+
+| images | {" | ".join(metric.replace("_", " ") for metric in METRICS)} |
+|{" --- |" * (1 + len(METRICS))}
+{chr(10).join(rows)}
+
+Copies? Median distance to the nearest training image, of the generated images and of the held-out test images (other
+patients), and the share of generated images that are nearer than all but 1 % of the held-out ones (chance gives 1 %):
+
+| compared by | generated | held out | too near |
+| --- | --- | --- | --- |
+{chr(10).join(nearest)}
+"""
+
+
+def page() -> str:
+    """docs/model-cards.md."""
+    return "\n".join([HEAD, *(section(read_card(name)) for name in GENERATORS), FOOT])
+
+
+if __name__ == "__main__":
+    write_bytes(PAGE, page().encode())
