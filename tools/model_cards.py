@@ -32,8 +32,8 @@ this line where you share them: {KERMANY}.
 """
 
 FOOT = """The nearest pairs were looked at as well: they share pose and brightness, and differ in ribs, heart and
-borders. That is a first check and no audit: it finds copies of whole images, not of details, and says nothing of a single
-patient's right to be forgotten.
+borders. That is a first check and no audit: it finds copies of whole images, not of details, and says
+nothing of a single patient's right to be forgotten.
 """
 
 METRICS = {"frechet_distance": ".1f", "precision": ".2f", "recall": ".2f", "density": ".2f", "coverage": ".2f"}
