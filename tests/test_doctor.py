@@ -67,6 +67,24 @@ def test_a_short_victory_that_passed_is_no_finding() -> None:
     assert diagnose(run(margin=lambda step: 30.0 if 300 < step <= 600 else 3.0)) == []
 
 
+def test_a_smaller_lead_is_a_victory_where_the_samples_stay_poor() -> None:
+    assert diagnose(run(margin=lambda step: 6.0)) == []
+    found = diagnose(run(margin=lambda step: 6.0, grain=lambda step: 4.0 if step > 350 else 1.0))
+    assert [(finding.name, finding.since) for finding in found] == [
+        ("the samples are noise", 400),
+        ("the discriminator has won", 400),
+    ]
+    assert "6.0 apart" in found[1].evidence
+
+
+def test_a_discriminator_that_cannot_tell_poor_samples_is_too_weak() -> None:
+    assert diagnose(run(margin=lambda step: 0.3)) == []
+    noise = run(margin=lambda step: 0.3, grain=lambda step: 3.0)
+    assert names(noise) == ["the samples are noise", "the discriminator is too weak"]
+    under_penalty = [row | {"r1": 0.001} for row in noise]
+    assert names(under_penalty) == ["the samples are noise"]
+
+
 @pytest.mark.parametrize(("column", "value"), [("diversity", 0.1), ("repeats", 0.9)])
 def test_few_different_images_are_mode_collapse(column: str, value: float) -> None:
     healthy = {"diversity": 0.85, "repeats": 0.02}[column]
@@ -136,7 +154,7 @@ def live(config: TrainConfig, path: Path) -> list[str]:
 
 
 def test_a_live_run_of_a_generator_that_makes_one_image_is_mode_collapse(tmp_path: Path) -> None:
-    assert live(LIVE, tmp_path) == ["mode collapse"]
+    assert live(LIVE, tmp_path) == ["mode collapse", "the discriminator has won"]
 
 
 def test_a_live_run_at_a_hundred_times_the_learning_rate_makes_noise(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ RUNS = Path(__file__).parent / "runs"
         ("exp3", []),
         ("fast-64", []),
         ("stable-128", []),
-        ("exp6", ["the samples are noise"]),
-        ("exp6-lr-1e-2", ["mode collapse", "the samples are noise"]),
+        ("exp6", ["the samples are noise", "the discriminator is too weak"]),
+        ("exp6-lr-1e-2", ["mode collapse", "the samples are noise", "the discriminator has won"]),
     ],
 )
 def test_a_real_run_is_named_rightly(run: str, expected: list[str]) -> None:

@@ -13,6 +13,8 @@ WINDOW = 50  # steps whose median is one reading
 PATIENCE = 3  # readings, or probes, in a row that make a finding
 
 SURE_MARGIN = 12.0  # mean logit difference: odds of 160,000 to 1
+FAR_MARGIN = 3.0  # too much where the samples are poor: odds of 20 to 1
+NEAR_MARGIN = 1.0  # too little where the samples are poor: odds of 3 to 1
 VANISHED = 0.02  # share of its usual size that a generator's gradient has left
 EXPLODED = 100.0  # times its usual size
 BLIND_MARGIN = 0.02
@@ -47,6 +49,7 @@ def diagnose(rows: Rows) -> list[Finding]:
         _mode_collapse,
         _noise,
         _discriminator_won,
+        _discriminator_weak,
         _exploding,
         _vanishing,
         _overfitting,
@@ -70,22 +73,62 @@ def _not_finite(rows: Rows) -> Finding | None:
 
 
 def _discriminator_won(rows: Rows) -> Finding | None:
+    advice = "Lower --lr, give the generator the wider network (--ngf above --ndf), or take a stable recipe"
     readings = _readings(rows, "margin")
     since = _since(readings, lambda margin: margin > SURE_MARGIN)
+    if since is not None:
+        evidence = f"its logits of real and generated images are {readings[-1][1]:.0f} apart"
+        limit = f"a balanced game stays below {SURE_MARGIN:.0f}"
+        told = "so the generator is told no more what to change"
+        return Finding("the discriminator has won", since, f"{evidence} ({limit}), {told}", advice)
+    of_poor_samples = _margins_at_poor_samples(rows)
+    since = _since(of_poor_samples, lambda margin: margin is not None and margin > FAR_MARGIN)
     if since is None:
         return None
+    margins = [margin for step, margin in of_poor_samples if step >= since and margin is not None]
     return Finding(
         "the discriminator has won",
         since,
-        f"its logits of real and generated images are {readings[-1][1]:.0f} apart (a balanced game stays below "
-        f"{SURE_MARGIN:.0f}), so the generator is told no more what to change",
-        "Lower --lr, give the generator the wider network (--ngf above --ndf), or take a stable recipe",
+        f"its logits of real and generated images are {median(margins):.1f} apart, and the samples stay poor: the "
+        "generator learns little from it",
+        advice,
     )
+
+
+def _discriminator_weak(rows: Rows) -> Finding | None:
+    """Not asked under a gradient penalty, which keeps the logits together."""
+    of_poor_samples = _margins_at_poor_samples(rows)
+    since = _since(of_poor_samples, lambda margin: margin is not None and margin < NEAR_MARGIN)
+    if since is None or any("r1" in row for row in rows):
+        return None
+    return Finding(
+        "the discriminator is too weak",
+        since,
+        f"its logits of real images and of such poor samples are only {of_poor_samples[-1][1]:.1f} apart",
+        "Give it a wider network (--ndf), or take a stable recipe",
+    )
+
+
+def _margins_at_poor_samples(rows: Rows) -> list[tuple[int, float | None]]:
+    """(step, median margin of the window before it) of each probe; None where the samples were not poor."""
+    margins: list[float] = []
+    found: list[tuple[int, float | None]] = []
+    for row in rows:
+        if row.get("margin") is not None:
+            margins.append(row["margin"])
+        if "diversity" in row and margins:
+            poor = _collapsed(row) or not FLAT <= row.get("grain", 1.0) <= NOISY
+            found.append((row["step"], median(margins[-WINDOW:]) if poor else None))
+    return found
+
+
+def _collapsed(probe: Mapping[str, Any]) -> bool:
+    return bool(probe["diversity"] < POOR_DIVERSITY or probe["repeats"] > MANY_REPEATS)
 
 
 def _mode_collapse(rows: Rows) -> Finding | None:
     probes = [(row["step"], row) for row in rows if "diversity" in row]
-    since = _since(probes, lambda row: row["diversity"] < POOR_DIVERSITY or row["repeats"] > MANY_REPEATS)
+    since = _since(probes, _collapsed)
     if since is None:
         return None
     last = probes[-1][1]

@@ -56,8 +56,8 @@ class Doctor:
 
 
 def write_diagnosis(folder: RunFolder, step: int, findings: Sequence[Finding]) -> None:
-    """`diagnosis.json`: the last step looked at, the verdict and the findings."""
-    verdict = findings[0].name if findings else "healthy"
+    """`diagnosis.json`: the last step looked at, the verdict (the findings' names) and the findings."""
+    verdict = ", ".join(finding.name for finding in findings) or "healthy"
     write_json(
         folder.path / "diagnosis.json",
         {"step": step, "verdict": verdict, "findings": [asdict(finding) for finding in findings]},
