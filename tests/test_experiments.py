@@ -103,6 +103,8 @@ def test_two_experiments_killed_in_between_end_in_the_same_table(data: Path, tmp
     assert main(arguments(data, broken, file)) == 0
     assert results(broken) == results(whole)
     assert [result["state"] for result in results(whole).values()] == ["finished", "finished"]
+    assert main(["report", str(whole)]) == 0
+    assert '<a href="#run-1">short</a>' in (whole / "report.html").read_text(encoding="utf-8")
     assert (broken / "short" / "evaluation.json").stat().st_mtime_ns == measured_at  # skipped
 
 

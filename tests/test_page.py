@@ -37,6 +37,11 @@ ROW = {
 }
 
 
+def sweep_page(rows: list[dict[str, object]], words: str) -> dict[str, object]:
+    """What `cxrgan experiments` writes for the report, with these words at every place for words."""
+    return {"page": {"about": words, "tables": [{"title": words, "rows": rows, "note": words}], "notes": [words]}}
+
+
 class Page(HTMLParser):
     """What a browser would make of a page: its tags, its text, its headings."""
 
@@ -138,7 +143,7 @@ def test_names_from_files_are_shown_as_text(run: Path, tmp_path: Path) -> None:
     measured = {"step": 6, "images_seen": 48, "seconds": 1.0, "frechet_distance": 9.0, "frechet_floor": 1.0}
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(measured | {"features": EVIL, "n_real": 40, "n_fake": 10}) + "\n")
-    (tmp_path / "experiments.json").write_text(json.dumps({"rows": [{EVIL: EVIL, "run": "run"}]}))
+    (tmp_path / "experiments.json").write_text(json.dumps(sweep_page([{EVIL: EVIL, "run": "run"}], EVIL)))
     for page in (report(run.rename(run.with_name("<b>run"))), report(tmp_path)):
         assert page.open == []
         assert not page.all("script")
@@ -184,10 +189,14 @@ def test_a_run_that_only_began_has_a_page(run: Path) -> None:
 def test_a_folder_of_runs_has_its_table_and_each_run(run: Path, tmp_path: Path) -> None:
     copytree(run, tmp_path / "exp2")
     assert "2 runs: exp2, run" in report(tmp_path).text
-    rows = [{"name": "exp2", "fid": 12.3456, "note": None}, {"name": "lost", "fid": None, "steps": 5}]
-    (tmp_path / "experiments.json").write_text(json.dumps({"rows": rows}))
+    rows: list[dict[str, object]] = [
+        {"name": "exp2", "fid": 12.3456, "note": None},
+        {"name": "lost", "fid": None, "note": "why"},
+    ]
+    (tmp_path / "experiments.json").write_text(json.dumps(sweep_page(rows, "of eight")))
     page = report(tmp_path)
-    assert "namefidnotesteps" in page.text
+    assert "namefidnote" in page.text
+    assert page.text.count("of eight") == 4
     assert "12.35" in page.text
     assert {link["href"] for link in page.all("a")} == {"#run-0"}
     assert [section["id"] for section in page.all("section") if section] == ["run-0", "run-1"]

@@ -51,6 +51,25 @@ class Result:
         return next((row for row in rows if {key: row.get(key) for key in wanted} == wanted), {})
 
 
+@dataclass(frozen=True)
+class Table:
+    """Rows of the same keys for people, numbers rounded."""
+
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    note: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What people are told of a sweep, in Markdown here and in HTML by `cxrgan report`."""
+
+    title: str
+    about: str
+    tables: Sequence[Table]
+    notes: Sequence[str]
+
+
 def read_result(sweep: Sweep, experiment: Experiment) -> Result:
     """What became of an experiment so far."""
     folder = sweep.folder(experiment)
@@ -106,11 +125,17 @@ def write_table(sweep: Sweep) -> None:
     """experiments.md, .csv and .json in the sweep's folder, from what its run folders hold now."""
     results = [read_result(sweep, experiment) for experiment in sweep.experiments]
     iterations = by_iteration(results)
-    listed = [{**asdict(result), "nearest_tap": nearest_tap(result)} for result in results]
-    values = {"cxrgan": __version__, "scale": sweep.scale, "experiments": listed, "fid_by_iteration": iterations}
+    page = _page(results, iterations, sweep.scale)
+    values = {
+        "cxrgan": __version__,
+        "scale": sweep.scale,
+        "page": asdict(page),
+        "experiments": [{**asdict(result), "nearest_tap": nearest_tap(result)} for result in results],
+        "fid_by_iteration": iterations,
+    }
     write_json(sweep.out / "experiments.json", values)
     write_bytes(sweep.out / "experiments.csv", _csv(results, sweep.scale).encode())
-    write_bytes(sweep.out / "experiments.md", _markdown(results, iterations, sweep.scale).encode())
+    write_bytes(sweep.out / "experiments.md", _markdown(page).encode())
 
 
 def _csv(results: Sequence[Result], scale: float) -> str:
@@ -167,28 +192,45 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _markdown(results: Sequence[Result], iterations: Sequence[Mapping[str, Any]], scale: float) -> str:
-    """The table for people, numbers rounded; each with its floor, the metric between two halves of the real images."""
-    parts = [
-        "# Experiments" if scale == 1 else f"# Experiments: a quick look, at scale {scale:g}",
-        _about(results, scale),
+def _page(results: Sequence[Result], iterations: Sequence[Mapping[str, Any]], scale: float) -> Page:
+    tables = [
+        Table(
+            "Settings",
+            [{"experiment": result.name, **_settings(result.config)} for result in results],
+            "otherwise: what else differs from the recipe dcgan.",
+        ),
+        Table(
+            "Results",
+            _without_empty([_results_row(result) for result in results]),
+            "Frechet distance with the domain network and, where its weights are at hand, at four taps of Inception; "
+            "precision and recall with the domain network. In brackets the floor: the same between two halves of the "
+            "real images. nearest tap: the one whose Frechet distance comes nearest to the published FID, as a ratio.",
+        ),
     ]
-    parts.append("## Settings")
-    parts.append(_table([{"experiment": result.name, **_settings(result.config)} for result in results]))
-    parts.append("`otherwise`: what else differs from the recipe `dcgan`.")
-    parts.append("## Results")
-    parts.append(_table([_results_row(result) for result in results]))
-    parts.append(
-        "Frechet distance with the domain network and at four taps of Inception; precision and recall with the domain "
-        "network. In brackets the floor: the same between two halves of the real images. `nearest tap`: the one whose "
-        "Frechet distance comes nearest to the published FID, as a ratio."
-    )
-    parts += [f"- {note}" for note in _notes(results)]
     if iterations:
-        parts.append("## By iteration: the second report, settings of exp3")
-        parts.append(_table([_iteration_row(row) for row in iterations]))
-        parts.append("Published beside it: an Inception Score of 1.14 of 4096 images.")
+        tables.append(
+            Table(
+                "By iteration: the second report, settings of exp3",
+                _without_empty([_iteration_row(row) for row in iterations]),
+                "Published beside it: an Inception Score of 1.14 of 4096 images.",
+            )
+        )
+    title = "Experiments" if scale == 1 else f"Experiments: a quick look, at scale {scale:g}"
+    return Page(title, _about(results, scale), tables, _notes(results))
+
+
+def _markdown(page: Page) -> str:
+    parts = [f"# {page.title}", page.about]
+    for table in page.tables:
+        parts += [f"## {table.title}", _table(table.rows), table.note]
+    parts += ["## Notes", "\n".join(f"- {note}" for note in page.notes)] if page.notes else []
     return "\n\n".join(parts) + "\n"
+
+
+def _without_empty(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the columns in which none has a value."""
+    empty = {name for name in rows[0] if all(row[name] == NONE for row in rows)}
+    return [{name: value for name, value in row.items() if name not in empty} for row in rows]
 
 
 def _about(results: Sequence[Result], scale: float) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_GRIDS = 6  # of the samples over time
-WIDEST, HALF = 1060, 540  # pixels of a picture over the whole page, and over half of it
+WIDEST, HALF, THIRD = 1060, 540, 350  # pixels of a picture over the whole page, over half and a third of it
 
 CSS = """
 :root { color-scheme: light dark; --back: #fff; --soft: #f3f5f7; --text: #1c2127; --dim: #59626d; --rule: #d5dae0;
@@ -182,7 +182,7 @@ def _runs(target: Path, name: str, *, with_real: bool) -> str:
     parts = [f"<h1>{escape(name)}</h1>", _not_for()]
     if table.exists():
         with _reading(table):
-            parts.append(_experiments(json.loads(table.read_text(encoding="utf-8"))["rows"], folders))
+            parts.append(_experiments(json.loads(table.read_text(encoding="utf-8"))["page"], folders))
     else:
         parts.append(f"<p>{len(folders)} runs: {', '.join(_links(folders).values())}</p>")
     for index, folder in enumerate(folders):
@@ -192,20 +192,19 @@ def _runs(target: Path, name: str, *, with_real: bool) -> str:
     return "\n".join(parts)
 
 
-def _experiments(rows: Sequence[Mapping[str, Any]], folders: Sequence[RunFolder]) -> str:
-    """A table with a column for each key; the name of a run leads to its section."""
+def _experiments(page: Mapping[str, Any], folders: Sequence[RunFolder]) -> str:
+    """The tables of experiments.json; the name of a run leads to its section."""
     links = _links(folders)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = []
-    for row in rows:
-        values = [row.get(column) for column in columns]
-        cells.append([links.get(str(value)) or escape(_shown(value)) for value in values])
-    numeric = {
-        index
-        for index, column in enumerate(columns)
-        if all(isinstance(row.get(column), int | float | None) for row in rows)
-    }
-    return _table("<b>The runs</b>", [column.replace("_", " ") for column in columns], cells, numeric)
+    parts = [f'<p class="lead">{escape(page["about"])}</p>']
+    for table in page["tables"]:
+        columns = list(table["rows"][0])
+        cells = [
+            [links.get(str(row[column])) or escape(_shown(row[column])) for column in columns] for row in table["rows"]
+        ]
+        parts.append(_table(f"<b>{escape(table['title'])}</b>", columns, cells, set()))
+        parts.append(f'<p class="dim">{escape(table["note"])}</p>')
+    parts += [f'<p class="dim">{escape(note)}</p>' for note in page["notes"]]
+    return "\n".join(parts)
 
 
 def _links(folders: Sequence[RunFolder]) -> dict[str, str]:
@@ -222,7 +221,7 @@ def _run(folder: RunFolder, *, level: int, with_real: bool) -> str:
         lead = _lead(info, rows)
         curves = _curves(rows)
     sections = (
-        ("The last samples", _last_samples(folder, info)),
+        ("The last samples", _last_samples(folder, info, WIDEST if level == 1 else HALF)),
         ("Diagnosis", _diagnosis(folder)),
         ("Evaluation", _evaluation(folder)),
         ("Curves", curves),
@@ -255,12 +254,12 @@ def _not_for() -> str:
     return f'<p class="box bad"><b>What this is not for.</b> {NOT_FOR}</p>'
 
 
-def _last_samples(folder: RunFolder, info: RunInfo) -> str:
+def _last_samples(folder: RunFolder, info: RunInfo, width: int) -> str:
     grids = _grids(folder)
     if not grids:
         return _missing("There are no samples yet; training makes them", "cxrgan train --resume RUN")
     step, file = list(grids.items())[-1]
-    across = max(1, WIDEST // (info.config.model.image_size + GAP))
+    across = max(1, width // (info.config.model.image_size + GAP))
     with _reading(file):
         sheet = _first(_pixels(file), info, across)
         text = f"Generated, after step {step:,}: the images of the first seeds, none picked out."
@@ -345,7 +344,7 @@ def _samples_over_time(folder: RunFolder, info: RunInfo) -> str:
     if len(grids) < 2:
         return ""
     chosen = sorted({round(index * (len(grids) - 1) / (MOST_GRIDS - 1)) for index in range(MOST_GRIDS)})
-    across = max(1, min(4, HALF // (info.config.model.image_size + GAP)))
+    across = max(1, min(4, THIRD // (info.config.model.image_size + GAP)))
     figures = []
     for step, file in (grids[index] for index in chosen):
         with _reading(file):
