@@ -29,6 +29,7 @@ from cxrgan.training.recipes import RECIPES, differences
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LONG_CELL = 80  # characters, tags included, of a cell that may break into lines
 MOST_GRIDS = 6  # of the samples over time
 WIDEST, HALF, THIRD = 1060, 540, 350  # pixels of a picture over the whole page, over half and a third of it
 
@@ -473,7 +474,9 @@ def _figure(sheet: "NDArray[np.uint8]", alt: str, text: str, note: str = SYNTHET
 
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> str:
     """Cells of HTML as a table that scrolls in its own box; the columns `numeric` stand to the right."""
-    style = ['class="number"' if index in numeric else 'class="tight"' for index in range(len(columns))]
+    long = {index for index in range(len(columns)) if any(len(row[index]) > LONG_CELL for row in rows)}
+    kinds = ["number" if i in numeric else "" if i in long else "tight" for i in range(len(columns))]
+    style = [f'class="{kind}"' for kind in kinds]
     head = "".join(f'<th scope="col" {style[i]}>{escape(column)}</th>' for i, column in enumerate(columns))
     body = "".join(
         "<tr>"
