@@ -117,9 +117,10 @@ def _fetch_rest(part: Path) -> None:
 
 
 def _unavailable(reason: str) -> WeightsUnavailable:
+    place = str(cached_file()).replace(str(Path.home()), "~", 1)  # tables with this note are shown to others
     return WeightsUnavailable(
         f"not computed: weights not available; {reason}. Get the file {URL} on a machine with internet, and give it "
-        f"with --inception-weights PATH or put it at {cached_file()}"
+        f"with --inception-weights PATH or put it at {place}"
     )
 
 
