@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONG_CELL = 80  # characters, tags included, of a cell that may break into lines
-MOST_GRIDS = 6  # of the samples over time
-WIDEST, HALF, THIRD = 1060, 540, 350  # pixels of a picture over the whole page, over half and a third of it
+SHARES = (1 / 4, 1 / 2, 3 / 4, 1)  # of the run, at which samples over time are shown
+WIDEST, HALF, QUARTER = 1060, 540, 270  # pixels of a picture over the whole page, over half and a quarter of it
 
 CSS = """
 :root { color-scheme: light dark; --back: #fff; --soft: #f3f5f7; --text: #1c2127; --dim: #59626d; --rule: #d5dae0;
@@ -53,7 +53,7 @@ p { margin: .5rem 0; max-width: 75ch; } a { color: var(--two); }
 .three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 .top { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } .top > * { flex: 0 1 auto; min-width: 0; }
 .top > :last-child { flex: 1 1 20rem; }
-.grids { display: grid; gap: 1.2rem .8rem; grid-template-columns: repeat(3, 1fr); }
+.grids { display: grid; gap: 1.2rem .8rem; grid-template-columns: repeat(4, 1fr); }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
 figure img, svg { display: block; max-width: 100%; height: auto; }
 .grids img { width: 100%; } svg { width: 100%; } figcaption { margin-top: .3rem; }
@@ -340,16 +340,17 @@ def _best(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _samples_over_time(folder: RunFolder, info: RunInfo) -> str:
-    """The same few images at steps from the first to the last."""
-    grids = list(_grids(folder).items())
+    """The same few images at a quarter of the run, half-way, three quarters and the end."""
+    grids = _grids(folder)
     if len(grids) < 2:
         return ""
-    chosen = sorted({round(index * (len(grids) - 1) / (MOST_GRIDS - 1)) for index in range(MOST_GRIDS)})
-    across = max(1, min(4, THIRD // (info.config.model.image_size + GAP)))
+    last = max(grids)
+    chosen = sorted({min(grids, key=lambda step: abs(step - share * last)) for share in SHARES})
+    across = max(1, QUARTER // (info.config.model.image_size + GAP))
     figures = []
-    for step, file in (grids[index] for index in chosen):
-        with _reading(file):
-            sheet = _first(_pixels(file), info, across)
+    for step in chosen:
+        with _reading(grids[step]):
+            sheet = _first(_pixels(grids[step]), info, across)
             figures.append(_figure(sheet, f"The same generated images at step {step}", f"Step {step:,}"))
     return f'<div class="grids">{"".join(figures)}</div>'
 
