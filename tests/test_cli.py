@@ -163,6 +163,17 @@ def test_epochs_replace_a_length_in_steps(data: Path, tmp_path: Path) -> None:
     assert RunFolder(Path(run)).steps()[-1] == 10
 
 
+def test_a_dataset_that_moved_is_named_once(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    assert main(["train", "--data", str(data), "--run", run, "--steps", "1", *SMALL]) == 0
+    data.rename(tmp_path / "moved")
+    status, error = status_and_error(capsys, "train", "--resume", run, "--steps", "2")
+    assert status == 2
+    assert "name its new place with --data DIR" in error
+    assert main(["train", "--resume", run, "--data", str(tmp_path / "moved"), "--steps", "2"]) == 0
+    assert main(["train", "--resume", run, "--steps", "3"]) == 0
+
+
 def test_a_missing_tensorboard_spoils_no_run_folder(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

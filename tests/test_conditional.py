@@ -94,6 +94,12 @@ def test_a_dataset_of_one_class_cannot_be_trained_by_class(tmp_path: Path) -> No
         start(CONFIG, dataset, tmp_path / "run", recipe="tiny", data="data")
 
 
+def test_a_class_without_training_images_cannot_be_learned(dataset: Dataset, tmp_path: Path) -> None:
+    without = replace(dataset, labels=np.zeros_like(dataset.labels))
+    with pytest.raises(UserError, match="has no training image of PNEUMONIA"):
+        start(CONFIG, without, tmp_path / "run", recipe="tiny", data="data")
+
+
 def test_the_number_of_classes_is_not_for_setting() -> None:
     with pytest.raises(UserError, match="--conditional takes it from the dataset"):
         replace(TINY, model=replace(TINY.model, num_classes=2))

@@ -283,6 +283,20 @@ def test_further_networks_add_their_distances_during_training() -> None:
         assert each["frechet_floor"] == expected["floor"]
 
 
+def test_too_few_images_to_measure_against_are_refused_before_the_run(tmp_path: Path) -> None:
+    few = load_dataset(write_tiny_dataset(tmp_path / "data", num=5))
+    config = replace(TINY, batch_size=2, evaluate_every=5)
+    with pytest.raises(UserError, match="needs 6 training images or more, and the dataset tiny has 5"):
+        start(config, few, tmp_path / "run", recipe="tiny", data="data")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    features = extract(Means(), image_set(4).images, cache=tmp_path / "file" / "cache")
+    assert np.array_equal(features["quarters"], extract(Means(), image_set(4).images, cache=None)["quarters"])
+
+
 def test_measuring_survives_a_break(tmp_path: Path) -> None:
     dataset = load_dataset(write_tiny_dataset(tmp_path / "data"))
     rows = []

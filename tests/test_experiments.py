@@ -108,18 +108,45 @@ def test_two_experiments_killed_in_between_end_in_the_same_table(data: Path, tmp
     assert (broken / "short" / "evaluation.json").stat().st_mtime_ns == measured_at  # skipped
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_saves_and_says_how_to_go_on(number: int, data: Path, tmp_path: Path) -> None:
     file, out = write_sweep(tmp_path / "sweep.toml", endless=1_000_000, waiting=20), tmp_path / "out"
     process = begin(arguments(data, out, file), RunFolder(out / "endless"), start_new_session=True)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and child
+    os.killpg(process.pid, number)  # as a terminal does: to parent and child
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "stopped and saved; the same command goes on" in errors
+    assert "stopped; the same command goes on from what is saved" in errors
     assert "Traceback" not in errors
     last = RunFolder(out / "endless").steps()[-1]
     assert RunFolder(out / "endless").read_rows()[-1]["step"] == last
     assert results(out)["endless"]["state"] == f"step {last} of 1000000"
     assert results(out)["waiting"]["state"] == "not started"
+
+
+def test_a_second_command_leaves_a_running_experiment_alone(data: Path, tmp_path: Path) -> None:
+    file, out = write_sweep(tmp_path / "sweep.toml", one=5), tmp_path / "out"
+    assert main(arguments(data, out, file, "--scale", "0.4")) == 0
+    with RunFolder(out / "one").locked():
+        assert main(arguments(data, out, file)) == 1
+    assert results(out)["one"]["state"] == "step 2 of 5"
+    assert main(arguments(data, out, file)) == 0
+
+
+def test_what_another_sweep_made_in_the_same_place_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = write_sweep(tmp_path / "sweep.toml", one=5, two=5), tmp_path / "out"
+    assert main(arguments(data, out, file)) == 0
+    table = (out / "experiments.json").read_bytes()
+    others = write_tiny_dataset(tmp_path / "others", num=48)
+    assert main(arguments(others, out, file)) == 2
+    assert "one was trained on other images" in capsys.readouterr().err
+    assert main(arguments(data, out, file, "--only", "two", "--scale", "0.4")) == 2
+    assert "one is at step 5 already" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("batch_size = 8", "batch_size = 4", 1))
+    assert main(arguments(data, out, file, "--only", "two")) == 2
+    assert "batch_size was 8, is now 4" in capsys.readouterr().err
+    assert (out / "experiments.json").read_bytes() == table
 
 
 def test_an_experiment_that_fails_is_noted_and_the_others_go_on(data: Path, tmp_path: Path) -> None:

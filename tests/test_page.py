@@ -169,6 +169,18 @@ def test_every_metric_stands_beside_its_floor_and_what_could_not_be_measured_say
     assert "inception, all: no network" in page.text
 
 
+def test_a_measurement_against_a_plain_folder_has_no_split(run: Path) -> None:
+    (run / "evaluation.json").write_text(
+        json.dumps({"target": "run, step 6", "data": "xrays", "rows": [ROW | {"split": None}]})
+    )
+    assert "generated against 40 real, resized" in report(run).text
+
+
+def test_a_picture_of_another_name_among_the_samples_is_no_grid(run: Path) -> None:
+    (run / "samples" / "step-000006-copy.png").write_bytes((run / "samples" / "step-000006.png").read_bytes())
+    report(run)
+
+
 def test_settings_that_are_not_the_recipes_are_marked(run: Path) -> None:
     text = report(run).text
     assert "batch_size8 recipe: 64" in text

@@ -175,7 +175,10 @@ def start_endless(data: Path, run: Path) -> "subprocess.Popen[str]":
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+HUNG_UP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="under nohup it is ignored")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=HUNG_UP)])
 def test_a_signal_saves_and_exits_with_a_clear_line(number: signal.Signals, data: Path, tmp_path: Path) -> None:
     process = start_endless(data, tmp_path / "run")
     process.send_signal(number)
@@ -319,7 +322,7 @@ def test_a_checkpoint_that_lacks_something_is_refused_not_guessed(
 def test_a_resume_that_fails_leaves_the_settings_as_they_were(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, steps=4), dataset)
     before = folder.config_file.read_bytes()
-    with pytest.raises(UserError, match="is at step 4 already; ask for more than 3"):
+    with pytest.raises(UserError, match="is at step 4 already; ask for --steps above that"):
         resume(folder, dataset, steps=3)
     assert folder.config_file.read_bytes() == before
     assert [row["step"] for row in folder.read_rows()] == [1, 2, 3, 4]

@@ -83,7 +83,11 @@ class Train:
         if self.resume is not None:
             folder = RunFolder(self.resume)
             data = self.data or Path(folder.read_info().data)
+            if self.data is None and not data.exists():
+                raise UserError(f"the run's dataset is no longer at {data}; name its new place with --data DIR")
             dataset = load_dataset(data)
+            if self.data is not None and dataset.sha256 == folder.read_info().data_sha256:
+                folder.write_info(replace(folder.read_info(), data=str(data.resolve())))
         else:
             if self.data is None or self.run_folder is None:
                 raise UserError("name the dataset and the run: cxrgan train --data DIR --run DIR (or --resume DIR)")
@@ -167,6 +171,8 @@ class Evaluate:
         from cxrgan.report import evaluation_notes, evaluation_tables
         from cxrgan.runs import measure
 
+        if self.json and self.json.is_dir():
+            raise UserError(f"--json {self.json} is a folder; name a file, such as {self.json / 'rows.json'}")
         measured = measure(
             self.target,
             self.data,
@@ -203,6 +209,8 @@ class Report:
         from cxrgan.page import write_report
 
         file = self.out or self.target / "report.html"
+        if file.is_dir():
+            raise UserError(f"--out {file} is a folder; name a file, such as {file / 'report.html'}")
         write_report(self.target, file, without_real=self.without_real)
         print(f"report in {file} ({file.stat().st_size / 1e6:.1f} MB)")
         return 0
@@ -238,18 +246,20 @@ class Experiments:
             raise UserError(f"--scale is {self.scale:g}, but is a share of the length, above 0 and at most 1")
         if self.jobs < 1 or (self.num is not None and self.num < 1):
             raise UserError("--jobs and --num must be at least 1")
+        if self.out.is_file():
+            raise UserError(f"--out {self.out} is a file; name a folder")
         experiments = read_experiments(self.experiments) if self.experiments else EXPERIMENTS
         chosen = choose(experiments, [name for names in self.only for name in names.split(",") if name])
         workers = Processes(self.jobs) if self.executor == "local" else RayCluster(self.jobs)
         data = prepare_data(self.data, self.out, chosen)
         sweep = Sweep(tuple(experiments), self.out.resolve(), data, self.scale, self.num)
-        for experiment in chosen:
+        for experiment in experiments:  # the table shows them all
             check(sweep, experiment)
         unfinished = [experiment for experiment in chosen if not sweep.is_finished(experiment)]
         try:
             run_sweep(sweep, unfinished, workers, self.jobs, on_end=lambda: write_table(sweep))
         except KeyboardInterrupt:
-            print("stopped and saved; the same command goes on", file=sys.stderr)
+            print("stopped; the same command goes on from what is saved", file=sys.stderr)
             return 130
         finally:
             write_table(sweep)
@@ -373,7 +383,7 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
     """What the flags of `train` start from: the resumed run's settings, or the recipe with the TOML file over it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("recipe", "config", "resume", "run", "epochs", "steps"):
-        parser.add_argument(f"--{name}")
+        parser.add_argument(f"--{name}", nargs="?")  # one without its value is for the real parser to refuse
     chosen, _ = parser.parse_known_args(arguments)
     if chosen.epochs and chosen.steps:
         raise UserError("both --epochs and --steps are given; one of them says how long the run is")

@@ -7,6 +7,10 @@ class UserError(Exception):
     exit_status = 2
 
 
+class RunLocked(UserError):
+    """Another process is at work on the run."""
+
+
 class RunError(UserError):
     """Work that began well and could not go on; what was done until then is kept, and the message says where."""
 

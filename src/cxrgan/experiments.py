@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from cxrgan.console import console
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
-from cxrgan.errors import RunError, UserError
+from cxrgan.errors import RunError, RunLocked, UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.files import write_json
 from cxrgan.runs import measure, train_run
@@ -76,7 +77,7 @@ class Sweep:
     experiments: tuple[Experiment, ...]
     out: Path
     data: Mapping[int, Path]
-    """Image size -> dataset folder."""
+    """Image size -> dataset folder, for the sizes of the experiments that are run."""
     scale: float = 1.0
     """Share of each run's length that is trained."""
     num: int | None = None
@@ -110,8 +111,10 @@ class Sweep:
         folder = self.folder(experiment)
         evaluation = read_json(folder.path / "evaluation.json")
         last = self.num_steps(experiment) if folder.config_file.exists() else None
-        trained = last in folder.steps()
-        return evaluation if trained and evaluation.get("target") == f"{experiment.name}, step {last}" else None
+        if last not in folder.steps() or evaluation.get("target") != f"{experiment.name}, step {last}":
+            return None
+        against_all = evaluation.get("n_real") == folder.read_info().num_images
+        return evaluation if against_all else None
 
     def is_finished(self, experiment: Experiment) -> bool:
         """Whether nothing is left to do: the last step is trained, and measured with the right number of images."""
@@ -141,7 +144,7 @@ def read_experiments(file: Path) -> tuple[Experiment, ...]:
             raise UserError(f"{file}: {name} stands in no table; an experiment begins with its name, such as [wide]")
         if not re.fullmatch(r"\w[\w.-]*", name) or re.fullmatch(r"data-\d+", name):
             raise UserError(f"{file}: {name!r} cannot be a run folder; name it with letters, digits, - and _")
-        base = recipe(values.pop("recipe", "dcgan"))
+        base = recipe(str(values.pop("recipe", "dcgan")))
         experiments.append(Experiment(name, with_values(values, base, where=f"{file}, [{name}]")))
     if not experiments:
         raise UserError(f"{file} has no experiment; write a table such as [wide] with recipe = 'exp3' and ngf = 128")
@@ -183,10 +186,13 @@ def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[i
 
 
 def check(sweep: Sweep, experiment: Experiment) -> None:
-    """UserError where the experiment's run folder cannot become what the sweep asks for."""
+    """UserError where the experiment's run folder, if there is one, is not of what the sweep asks for."""
     folder = sweep.folder(experiment)
     if folder.config_file.exists():
-        check_same(folder.read_info().config, sweep.config(experiment), where=str(folder.path))
+        info, data = folder.read_info(), sweep.data.get(experiment.config.model.image_size)
+        check_same(info.config, sweep.config(experiment), where=str(folder.path))
+        if data and read_manifest(data)["images_sha256"] != info.data_sha256:
+            raise UserError(f"{folder.path} was trained on other images than those of {data}; name another --out")
         done, wanted = (folder.steps() or [0])[-1], sweep.num_steps(experiment)
         if done > wanted:
             raise UserError(
@@ -200,6 +206,8 @@ def run_experiment(sweep: Sweep, experiment: Experiment) -> None:
     sweep.failure_file(experiment).unlink(missing_ok=True)
     try:
         _train_and_measure(sweep, experiment)
+    except RunLocked as error:  # not failed: the other process goes on
+        console.print(f"{experiment.name}: {error}", style="yellow")
     except UserError as error:
         note_failure(sweep, experiment, str(error))
     except Exception as error:  # a mistake of ours, or the machine at its end: the other experiments go on

@@ -199,9 +199,9 @@ def _experiments(page: Mapping[str, Any], folders: Sequence[RunFolder]) -> str:
     parts = [f'<p class="lead">{escape(page["about"])}</p>']
     for table in page["tables"]:
         columns = list(table["rows"][0])
-        cells = [
-            [links.get(str(row[column])) or escape(_shown(row[column])) for column in columns] for row in table["rows"]
-        ]
+        cells = [[escape(_shown(row[column])) for column in columns] for row in table["rows"]]
+        for row in cells:
+            row[0] = links.get(row[0], row[0])
         parts.append(_table(f"<b>{escape(table['title'])}</b>", columns, cells, set()))
         parts.append(f'<p class="dim">{escape(table["note"])}</p>')
     parts += [f'<p class="dim">{escape(note)}</p>' for note in page["notes"]]
@@ -209,9 +209,9 @@ def _experiments(page: Mapping[str, Any], folders: Sequence[RunFolder]) -> str:
 
 
 def _links(folders: Sequence[RunFolder]) -> dict[str, str]:
-    """Name of a run -> a link to its section."""
-    names = [folder.path.name for folder in folders]
-    return {name: f'<a href="#run-{index}">{escape(name)}</a>' for index, name in enumerate(names)}
+    """Name of a run, escaped -> a link to its section."""
+    names = [escape(folder.path.name) for folder in folders]
+    return {name: f'<a href="#run-{index}">{name}</a>' for index, name in enumerate(names)}
 
 
 def _run(folder: RunFolder, *, level: int, with_real: bool) -> str:
@@ -293,10 +293,10 @@ def _evaluation(folder: RunFolder) -> str:
         tables = []
         for group in evaluation_groups(found["rows"]):
             row = group[0]
+            split = f" ({escape(row['split'])})" if row["split"] else ""  # a plain folder has none
             caption = (
                 f"<b>{escape(row['label'] or 'All images')}</b>, by {escape(row['features'])}: {row['n_fake']:,} "
-                f"generated against {row['n_real']:,} real ({escape(row['split'])}), resized: {escape(row['resize'])}, "
-                f"seed {row['seed']}"
+                f"generated against {row['n_real']:,} real{split}, resized: {escape(row['resize'])}, seed {row['seed']}"
             )
             cells = [[escape(cell) for cell in evaluation_cells(row)] for row in group]
             tables.append(_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4}))
@@ -450,7 +450,7 @@ def _reading(file: Path) -> Iterator[None]:
 def _grids(folder: RunFolder) -> dict[int, Path]:
     """Step -> grid of samples, ascending."""
     files = {file.stem.removeprefix("step-"): file for file in folder.samples.glob("step-*.png")}
-    return {int(step): files[step] for step in sorted(files, key=int) if step.isdecimal()}
+    return {int(step): files[step] for step in sorted(filter(str.isdecimal, files), key=int)}
 
 
 def _pixels(file: Path) -> "NDArray[np.uint8]":

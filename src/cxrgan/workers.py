@@ -55,7 +55,8 @@ class Processes:
 
 
 def _start_deaf_to_ctrl_c(process: SpawnProcess) -> None:
-    """A terminal's Ctrl-C reaches the child too; with the parent's `stop` that makes two, which end a run unsaved.
+    """A signal to the whole group reaches the child too; with the parent's `stop` that makes two, which end a run
+    unsaved. Once it works the child is a group of its own; until then it must not hear Ctrl-C.
 
     Windows has no masks: there Ctrl-C does what it does.
     """
@@ -66,6 +67,8 @@ def _start_deaf_to_ctrl_c(process: SpawnProcess) -> None:
 
 
 def _work(task: Task, jobs: int) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if jobs > 1:
         import torch

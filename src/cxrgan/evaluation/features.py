@@ -1,5 +1,6 @@
 """uint8 images -> features, once: kept on disk under the content of the images and of the network."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from cxrgan.console import ProgressBar
+from cxrgan.console import ProgressBar, console
 from cxrgan.files import write_bytes
 
 if TYPE_CHECKING:
@@ -64,15 +65,19 @@ def extract(
     if file and file.exists():
         try:
             features: dict[str, NDArray[np.float32]] = load_file(file)
-            file.touch()
+            with contextlib.suppress(OSError):  # a cache that may be read only
+                file.touch()
             return features
         except SafetensorError:  # cut off by a crash of the machine: made again below
             pass
     with ProgressBar(f"features of {network.name}", len(images)) as bar:
         features = compute(network, images, bar.advance)
     if cache and file:
-        write_bytes(file, save(features))
-        _shrink(cache)
+        try:
+            write_bytes(file, save(features))
+            _shrink(cache)
+        except OSError as error:
+            console.print(f"features are not kept: {cache}: {error.strerror or error}", style="yellow")
     return features
 
 

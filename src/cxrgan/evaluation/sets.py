@@ -94,7 +94,7 @@ def run_set(path: Path, num: int, seed: int) -> ImageSet:
     generator = load_generator(path)
     images = generator.sample(num, seed)
     labels = np.array(generator.labels(num, seed))
-    return ImageSet(images, labels, f"{path.name}, step {generator.step}", None)
+    return ImageSet(images, labels, f"{path.resolve().name}, step {generator.step}", None)
 
 
 def folder_set(path: Path, size: int) -> ImageSet:
@@ -133,6 +133,8 @@ def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: in
     """
     if num is not None and num < 1:
         raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}, but must be 0 or more")
     for path in (target, data):
         if not (path.is_dir() or is_generator(path) or is_reference(path)):
             raise UserError(
@@ -143,7 +145,11 @@ def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: in
         raise UserError(f"{target} is the real side of a comparison: cxrgan evaluate RUN --data {target}")
     if is_generator(data):
         raise UserError(f"{data} is a generator; --data is the real side: a dataset folder or a folder of images")
-    size = image_size(data) or image_size(target) or first_image_size(data)
+    sizes = image_size(target), image_size(data)
+    if all(sizes) and sizes[0] != sizes[1]:
+        mend = "no reference is shipped for it" if is_reference(data) else f"prepare the dataset with --size {sizes[0]}"
+        raise UserError(f"{target} has {sizes[0]}-pixel images, {data} has {sizes[1]}; {mend}")
+    size = sizes[1] or sizes[0] or first_image_size(data)
     if is_reference(data):
         real = reference_set(str(data))
     else:
@@ -154,9 +160,4 @@ def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: in
         fake = dataset_set(target, split)
     else:
         fake = folder_set(target, size)
-    if fake.images.shape[1:] != real.images.shape[1:]:
-        raise UserError(
-            f"{target} has {fake.images.shape[1]}-pixel images, {data} has {real.images.shape[1]}; "
-            f"prepare the dataset with --size {fake.images.shape[1]}"
-        )
     return real, ImageSet(fake.images[:num], fake.labels[:num], fake.name, fake.split)

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cxrgan import __version__
-from cxrgan.errors import UserError
+from cxrgan.errors import RunLocked, UserError
 from cxrgan.files import replacing, write_bytes, write_json
 from cxrgan.training.recipes import DCGAN, TrainConfig, differences, from_dict
 
@@ -162,7 +162,7 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UserError(f"another process is training {self.path}; wait for it or stop it") from None
+                raise RunLocked(f"another process is training {self.path}; wait for it or stop it") from None
             yield
 
     def prune(self, keep: int) -> None:
@@ -239,7 +239,10 @@ def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"the checkpoint {path} is damaged or incomplete: {error}; remove it to go on from the one before")
+    reason = " ".join(str(error).split())
+    return UserError(
+        f"the checkpoint {path} is damaged or incomplete: {reason}; remove it to go on from the one before"
+    )
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

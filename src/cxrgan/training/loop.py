@@ -44,6 +44,9 @@ Evaluator = Callable[["NDArray[np.uint8]"], Row]
 """Generated images (N, M, M) uint8 -> measurements, `checkpoint.BEST_BY` among them."""
 
 
+LEAST_MEASURED = 6  # training images: density and coverage look at an image's five neighbours
+
+
 class Observer(Protocol):
     """Somebody who watches a run: a progress bar, a plot, TensorBoard."""
 
@@ -113,7 +116,7 @@ def train(
         players = new_players(config, device)
         progress = _restore(folder, players, config)
         if num_steps < progress.step:
-            raise UserError(f"{folder.path} is at step {progress.step} already; ask for more than {num_steps}")
+            raise UserError(f"{folder.path} is at step {progress.step} already; ask for --steps above that")
         folder.write_info(replace(info, config=config))
         folder.keep_rows(progress.step)
         train_step = Step(config, players, device)
@@ -177,11 +180,22 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
             "give more images or a smaller --batch-size"
         )
     unlabelled = int((dataset.labels < 0).sum())
+    without = [name for name, count in class_counts(dataset).items() if count == 0]
     if config.conditional and (unlabelled or len(dataset.classes) < 2):
         raise UserError(
             f"--conditional learns a class from each image's label, but the dataset {dataset.name} has "
             f"{len(dataset.classes)} classes and {unlabelled} training images without a label; leave it out, or "
             "prepare the images from a folder for each class"
+        )
+    if config.conditional and without:
+        raise UserError(
+            f"--conditional learns every class, but the dataset {dataset.name} has no training image of "
+            f"{', '.join(without)}; prepare it with images of each class in train, or leave --conditional out"
+        )
+    if config.evaluate_every and num < LEAST_MEASURED:
+        raise UserError(
+            f"--evaluate-every needs {LEAST_MEASURED} training images or more, and the dataset {dataset.name} has "
+            f"{num}; leave it out"
         )
 
 
@@ -306,12 +320,15 @@ def _save_beside_real(folder: RunFolder, when: str, samples: "NDArray[np.uint8]"
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one acts as it would without us."""
+    """An event that the first SIGINT, SIGTERM or SIGHUP sets; a second one acts as it would without us."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: outlive the terminal
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.getsignal(number) for number in numbers}
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.set()
