@@ -152,7 +152,7 @@ def test_tensorboard_that_is_missing_is_one_clear_line(
         capsys, "train", "--data", data, "--run", run, "--steps", "1", "--tensorboard", *SMALL
     )
     assert status == 2
-    assert "pip install 'cxrgan[tensorboard]'" in error
+    assert "pip install '.[tensorboard]'" in error
 
 
 def test_epochs_replace_a_length_in_steps(data: Path, tmp_path: Path) -> None:

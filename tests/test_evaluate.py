@@ -191,7 +191,7 @@ def test_an_optional_ruler_that_is_absent_is_one_clear_line(
     monkeypatch.setitem(sys.modules, module, None)
     networks, (row,) = load_networks([ruler])  # type: ignore[list-item]
     assert networks == []
-    assert f"pip install 'cxrgan[{ruler}]'" in row["note"]
+    assert f"pip install '.[{ruler}]'" in row["note"]
 
 
 class Tiny(torch.nn.Module):
@@ -321,7 +321,8 @@ def test_from_training_with_measurements_to_a_table(tmp_path: Path, capsys: pyte
     assert main(["train", "--data", data, "--run", run, *small]) == 0
     assert (tmp_path / "run" / "metrics.png").stat().st_size > 10_000
     assert main(["generate", run, "--best", "--num", "20", "--out", str(tmp_path / "images")]) == 0
-    (tmp_path / "images" / "grid.png").unlink()
+    assert main(["evaluate", run, "--best", "--data", data, "--rulers", "domain"]) == 0
+    assert "run, step" in capsys.readouterr().out
     for target in (run, str(tmp_path / "images"), str(tmp_path / "xrays")):
         assert main(["evaluate", target, "--data", data, "--rulers", "domain", "--json", str(tmp_path / "e.json")]) == 0
     shown = capsys.readouterr().out

@@ -182,7 +182,7 @@ def test_without_ray_the_way_to_it_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     file = write_sweep(tmp_path / "sweep.toml", one=5)
     assert main(arguments(data, tmp_path / "out", file, "--executor", "ray")) == 2
-    assert "pip install 'cxrgan[ray]'" in capsys.readouterr().err
+    assert "pip install '.[ray]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

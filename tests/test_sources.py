@@ -311,7 +311,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, cache: Path, answer: bytes | Exceptio
 
 def test_kaggle_without_kagglehub_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(UserError, match=r"pip install 'cxrgan\[kaggle\]'"):
+    with pytest.raises(UserError, match=r"pip install '.\[kaggle\]'"):
         open_source("kaggle", size=64, seed=0, num=0)
 
 

@@ -27,6 +27,8 @@ DESCRIPTION = """Train GANs on chest X-rays and make images with them.
 Research and teaching only, no clinical use. `cxrgan COMMAND --help` explains a command; `--debug` after any
 command shows the traceback of an error."""
 
+BY_SIZE = {64: "fast-64", 128: "stable-128", 256: "stable-256"}  # the recipe to begin with
+
 
 @dataclass(frozen=True)
 class Prepare:
@@ -49,7 +51,8 @@ class Prepare:
         from cxrgan.data.prepare import prepare, summary
 
         print(summary(prepare(self.source, self.out, self.size, self.fit, self.seed, self.num)))
-        print(f"dataset in {self.out}; train on it: cxrgan train --data {self.out} --run runs/first")
+        recipe = f" --recipe {BY_SIZE[self.size]}" if self.size in BY_SIZE else ""
+        print(f"dataset in {self.out}; train on it: cxrgan train --data {self.out}{recipe} --run runs/first")
         return 0
 
 
@@ -62,7 +65,7 @@ class Train:
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="DIR")] = None
     """The run folder to make."""
     recipe: Literal[tuple(RECIPES)] = "dcgan"  # type: ignore[valid-type]
-    """Named settings to start from: the tutorial's DCGAN, a small quick one, or an experiment of the reports."""
+    """Named settings to start from: the tutorial's DCGAN, the stable recipe, or an experiment of the reports."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A TOML file of settings, named as below; those of the networks stand in a table [model]."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -107,15 +110,15 @@ class Generate:
     """Make images with a trained run."""
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """The run folder."""
+    """A run folder, or a shipped generator: cxr-64, cxr-128."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the images."""
     num: int = 64
-    """How many images; image i is that of seed + i."""
+    """How many images; image i is that of seed + i. With --interpolate it is --frames that counts."""
     seed: int = 0
     """The first seed."""
     label: str | None = None
-    """The class of the images, of a run that was trained with --conditional; left out, as often as in its data."""
+    """The class of the images, of a run by class or a shipped generator; left out, as often as in its data."""
     format: Literal["png", "npz"] = "png"
     """A PNG for each image and one grid, or one npz file with all."""
     interpolate: tuple[int, int] | None = None
@@ -145,15 +148,17 @@ class Evaluate:
     """Measure how good a run, or a folder of images, is: every metric beside its floor."""
 
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FOLDER")]
-    """A run folder, or any folder of images, or a dataset folder."""
+    """A run folder, a shipped generator (cxr-64, cxr-128), a folder of images, or a dataset folder."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """The real images: a dataset folder, or any folder of images."""
+    """The real images: a dataset folder, a folder of images, or shipped features of some (kermany-64, kermany-128)."""
     num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """How many images a run makes; left out, as many as there are real ones."""
     split: Literal["train", "val", "test"] = "train"
     """Which images of a dataset folder are the real ones."""
     seed: int = 0
     """The run's first seed; it also draws the halves of the floor."""
+    best: bool = False
+    """Measure the best checkpoint that `train --evaluate-every` found, not the newest."""
     rulers: tuple[Ruler, ...] = ("domain", "inception")
     """Networks to measure with; the last two need extras: domain, inception, xrv, rad-dino."""
     inception_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -179,6 +184,7 @@ class Evaluate:
             num=self.num,
             split=self.split,
             seed=self.seed,
+            best=self.best,
             rulers=self.rulers,
             inception_weights=self.inception_weights,
             exact=self.exact,

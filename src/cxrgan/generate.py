@@ -12,7 +12,7 @@ from torch import nn
 
 from cxrgan.errors import UserError
 from cxrgan.files import replacing
-from cxrgan.images import SYNTHETIC, grid, save_png
+from cxrgan.images import SHEET, SYNTHETIC, grid, save_png
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.networks import build_generator
 from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
@@ -127,7 +127,7 @@ def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: i
     """One PNG an image, named by its seed, in a folder of its class if it has one; `grid.png` with up to 64."""
     for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
         save_png(out / label / f"seed-{seed:06d}.png", image, note=SYNTHETIC)
-    save_png(out / "grid.png", grid(images[:64]), note=SYNTHETIC)
+    save_png(out / SHEET, grid(images[:64]), note=SYNTHETIC)
 
 
 def write_npz(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Fit = Literal["crop", "pad", "stretch"]
 
+SHEET = "grid.png"  # many images in one picture; beside single images it is none of them
 SYNTHETIC = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
 """The description in every PNG of generated images."""
 

@@ -61,6 +61,7 @@ def measure(
     num: int | None = None,
     split: str = "train",
     seed: int = 0,
+    best: bool = False,
     rulers: Sequence[Ruler] = ("domain", "inception"),
     inception_weights: Path | None = None,
     exact: bool = False,
@@ -69,7 +70,7 @@ def measure(
 
     The arguments are those of `cxrgan evaluate`.
     """
-    real, fake = open_pair(target, data, num=num, split=split, seed=seed)
+    real, fake = open_pair(target, data, num=num, split=split, seed=seed, best=best)
     networks, missing = load_networks(rulers, inception_weights=inception_weights, exact=exact)
     rows = evaluate(real=real, fake=fake, networks=networks, seed=seed, cache=cache_folder()) + missing
     return {"target": fake.name, "data": real.name, "n_real": real.num, "n_fake": fake.num, "rows": rows}

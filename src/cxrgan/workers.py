@@ -96,7 +96,7 @@ class RayCluster:
         try:
             import ray
         except ImportError:
-            raise UserError("Ray is not installed: pip install 'cxrgan[ray]'") from None
+            raise UserError("Ray is not installed: in the checkout, pip install '.[ray]'") from None
         self._ray = ray
         if not ray.is_initialized():
             ray.init(logging_level="warning")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cxrgan.errors import UserError
+from cxrgan.images import SHEET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -205,7 +206,7 @@ def fetch_kaggle() -> Path:
     try:
         import kagglehub
     except ImportError as error:
-        raise UserError("the source kaggle needs kagglehub: pip install 'cxrgan[kaggle]'") from error
+        raise UserError("the source kaggle needs kagglehub: in the checkout, pip install '.[kaggle]'") from error
     try:
         folder = Path(kagglehub.dataset_download("paultimothymooney/chest-xray-pneumonia"))
     except Exception as error:  # kagglehub has no common base class for its errors
@@ -233,6 +234,10 @@ def _walk(root: Path) -> tuple[list[Path], list[Rejected]]:
                 rejected.append(Rejected(_origin(path, root), "a link to a folder, which is not followed"))
             elif not path.is_file():
                 rejected.append(Rejected(_origin(path, root), "a broken link or no regular file"))
+            elif name == SHEET:
+                rejected.append(
+                    Rejected(_origin(path, root), "the sheet that cxrgan generate writes beside its images")
+                )
             else:
                 files.append(path)
     return files, rejected

@@ -42,7 +42,7 @@ def load_xrv() -> Backbone:
     try:
         import torchxrayvision
     except Exception as error:  # without a fitting torchvision its import fails in many ways
-        raise UserError(f"TorchXRayVision cannot be used ({error}): pip install 'cxrgan[xrv]'") from error
+        raise UserError(f"TorchXRayVision cannot be used ({error}): in the checkout, pip install '.[xrv]'") from error
     try:
         model = torchxrayvision.models.DenseNet(weights="densenet121-res224-all").eval()
     except Exception as error:  # a download inside the library
@@ -59,7 +59,7 @@ def load_rad_dino() -> Backbone:
     try:
         from transformers import AutoModel, BitImageProcessor
     except ImportError as error:
-        raise UserError("RAD-DINO needs transformers: pip install 'cxrgan[rad-dino]'") from error
+        raise UserError("RAD-DINO needs transformers: in the checkout, pip install '.[rad-dino]'") from error
     try:
         model = AutoModel.from_pretrained("microsoft/rad-dino").eval()
         processor = BitImageProcessor.from_pretrained("microsoft/rad-dino")

@@ -89,9 +89,9 @@ def reference_set(name: str) -> ImageSet:
     return ImageSet(nothing, reference.labels, name, reference.split, reference.features)
 
 
-def run_set(path: Path, num: int, seed: int) -> ImageSet:
+def run_set(path: Path, num: int, seed: int, *, best: bool = False) -> ImageSet:
     """The images of the seeds from `seed` on, made by a run or a shipped generator."""
-    generator = load_generator(path)
+    generator = load_generator(path, best=best)
     images = generator.sample(num, seed)
     labels = np.array(generator.labels(num, seed))
     return ImageSet(images, labels, f"{path.resolve().name}, step {generator.step}", None)
@@ -124,12 +124,14 @@ def first_image_size(path: Path) -> int:
     raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
 
 
-def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: int) -> tuple[ImageSet, ImageSet]:
+def open_pair(
+    target: Path, data: Path, *, num: int | None, split: str, seed: int, best: bool = False
+) -> tuple[ImageSet, ImageSet]:
     """The real images of `data` and those of `target` to hold against them, of the same size.
 
     A run or a shipped generator makes as many images as there are real ones, or `num`; other targets give all they
-    have, or the first `num`. A plain folder is brought to the size of the other side, or where both are plain to that
-    of `data`.
+    have, or the first `num`. `best` takes a run's best checkpoint, not its newest. A plain folder is brought to the
+    size of the other side, or where both are plain to that of `data`.
     """
     if num is not None and num < 1:
         raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
@@ -155,7 +157,7 @@ def open_pair(target: Path, data: Path, *, num: int | None, split: str, seed: in
     else:
         real = dataset_set(data, split) if image_size(data) else folder_set(data, size)
     if is_generator(target):
-        fake = run_set(target, num or real.num, seed)
+        fake = run_set(target, num or real.num, seed, best=best)
     elif image_size(target):
         fake = dataset_set(target, split)
     else:

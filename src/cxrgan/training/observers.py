@@ -88,7 +88,7 @@ def require_tensorboard() -> None:
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
-        raise UserError("TensorBoard is not installed: pip install 'cxrgan[tensorboard]'") from None
+        raise UserError("TensorBoard is not installed: in the checkout, pip install '.[tensorboard]'") from None
 
 
 class TensorBoard:

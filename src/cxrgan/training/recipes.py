@@ -46,7 +46,7 @@ class TrainConfig:
     penalty_images: int = 16
     """Images of each kind that a gradient penalty is taken at."""
     augment: float = 0.0
-    """Probability of each alteration (shift, zoom, brightness, contrast) of the images that D sees; 0 is none."""
+    """Probability of each alteration (shift by whole pixels, brightness, contrast) of what D sees; 0 is none."""
     conditional: bool = False
     """Learn to make images of a given class; every training image must have a label."""
     ema_halflife: int = 0
