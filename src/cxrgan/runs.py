@@ -9,7 +9,7 @@ from cxrgan.data.dataset import Dataset, load_held_out
 from cxrgan.errors import RunError
 from cxrgan.evaluation import Ruler
 from cxrgan.evaluation.during import make_evaluator
-from cxrgan.evaluation.evaluate import evaluate
+from cxrgan.evaluation.evaluate import evaluate, unavailable
 from cxrgan.evaluation.features import cache_folder
 from cxrgan.evaluation.networks import load_networks
 from cxrgan.evaluation.sets import open_pair
@@ -71,7 +71,13 @@ def measure(
     The arguments are those of `cxrgan evaluate`.
     """
     real, fake = open_pair(target, data, num=num, split=split, seed=seed, best=best)
-    networks, missing = load_networks(rulers, inception_weights=inception_weights, exact=exact)
+    lacking = [ruler for ruler in rulers if real.known and ruler != "domain"]  # not fetched to no purpose
+    networks, missing = load_networks(
+        [ruler for ruler in rulers if ruler not in lacking], inception_weights=inception_weights, exact=exact
+    )
+    missing += [
+        unavailable(ruler, f"{real.name} holds no features of it; give the images with --data DIR") for ruler in lacking
+    ]
     rows = evaluate(real=real, fake=fake, networks=networks, seed=seed, cache=cache_folder()) + missing
     return {"target": fake.name, "data": real.name, "n_real": real.num, "n_fake": fake.num, "rows": rows}
 
