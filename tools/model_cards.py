@@ -65,7 +65,8 @@ def section(card: Mapping[str, Any]) -> str:
     return f"""## {name}
 
 {trained["recipe"]} by class, {trained["config"]["epochs"]:g} epochs (step {card["step"]}),
-{trained["seconds"] / 60:.0f} minutes on {trained["machine"]}; float16. Trained on {sum(card["classes"].values()):,} images of the training split: {counts}.
+{trained["seconds"] / 60:.0f} minutes on {trained["machine"]}; float16.
+Trained on {sum(card["classes"].values()):,} images of the training split: {counts}.
 
 | {" | ".join(card["classes"])} |
 |{" --- |" * len(card["classes"])}
