@@ -16,6 +16,7 @@ RUNS = Path(__file__).parent / "runs"
         ("exp3", []),
         ("fast-64", []),
         ("stable-128", []),
+        ("exp5", ["the samples are noise", "the discriminator has won"]),
         ("exp6", ["the samples are noise", "the discriminator is too weak"]),
         ("exp6-lr-1e-2", ["mode collapse", "the samples are noise", "the discriminator has won"]),
     ],
