@@ -18,6 +18,7 @@ RUNS = Path(__file__).parent / "runs"
         ("stable-128", []),
         ("exp5", ["the samples are noise", "the discriminator has won"]),
         ("exp6", ["the samples are noise", "the discriminator is too weak"]),
+        ("few-images", ["the discriminator learns the training images by heart"]),
         ("exp6-lr-1e-2", ["mode collapse", "the samples are noise", "the discriminator has won"]),
     ],
 )
