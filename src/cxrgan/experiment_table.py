@@ -21,8 +21,8 @@ FID_BY_ITERATION = {500: 7.0850, 1000: 3.8293, 2000: 3.3745}
 """The second report's figures, of the settings of exp3; its Inception Score is 1.14, of 4096 images."""
 
 SHOWN = {"model.image_size", "model.latent_channels", "model.latent_size", "model.ngf", "model.ndf"}
-SHOWN |= {"batch_size", "epochs", "steps", "lr"}
-"""Settings with columns of their own."""
+SHOWN |= {"batch_size", "epochs", "steps", "lr", "model.num_classes"}
+"""Settings with columns of their own, and the number of classes, which follows from `conditional` and the data."""
 NONE = "—"
 
 

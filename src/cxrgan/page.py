@@ -391,8 +391,8 @@ def _settings(info: RunInfo, level: int) -> str:
     for title, values in groups.items():
         lines = []
         for name, value in values.items():
-            # what `auto` became is no departure from the recipe
-            own = name in changed and changed[name][0] != "auto"
+            # what `auto` became, and the classes that the data have, are no departure from the recipe
+            own = name in changed and changed[name][0] != "auto" and name != "model.num_classes"
             note = f' <span class="dim">recipe: {escape(_shown(changed[name][0]))}</span>' if own else ""
             lines.append(
                 f'<tr{" class=own" if own else ""}><th scope="row">{name.removeprefix("model.")}</th>'
