@@ -29,7 +29,7 @@ from cxrgan.training.recipes import RECIPES, differences
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LONG_CELL = 80  # characters, tags included, of a cell that may break into lines
+LONG_CELL = 40  # characters, tags included, of a cell that may break into lines
 SHARES = (1 / 4, 1 / 2, 3 / 4, 1)  # of the run, at which samples over time are shown
 WIDEST, HALF, QUARTER = 1060, 540, 270  # pixels of a picture over the whole page, over half and a quarter of it
 
