@@ -76,7 +76,7 @@ thead th { color: var(--dim); font-weight: 600; vertical-align: bottom; }
 .scroll thead th { white-space: normal; overflow-wrap: normal; }
 tbody th { font-weight: 400; } .own th, .own td { font-weight: 700; } .own .dim { font-weight: 400; font-size: 1em; }
 .facts th { width: 42%; white-space: nowrap; } .card th { width: 26%; }
-.number { text-align: right; white-space: nowrap; } .tight { white-space: nowrap; }
+.number { text-align: right; white-space: nowrap; } .tight { white-space: nowrap; } .long { min-width: 13rem; }
 code { font-family: ui-monospace, monospace; font-size: .92em; }
 @media screen and (max-width: 640px) { .grids { grid-template-columns: repeat(2, 1fr); } h1 { font-size: 1.6rem; }
   .scroll table { font-size: .78rem; } .scroll th, .scroll td { padding-right: .35rem; }
@@ -476,7 +476,7 @@ def _figure(sheet: "NDArray[np.uint8]", alt: str, text: str, note: str = SYNTHET
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> str:
     """Cells of HTML as a table that scrolls in its own box; the columns `numeric` stand to the right."""
     long = {index for index in range(len(columns)) if any(len(row[index]) > LONG_CELL for row in rows)}
-    kinds = ["number" if i in numeric else "" if i in long else "tight" for i in range(len(columns))]
+    kinds = ["number" if i in numeric else "long" if i in long else "tight" for i in range(len(columns))]
     style = [f'class="{kind}"' for kind in kinds]
     head = "".join(f'<th scope="col" {style[i]}>{escape(column)}</th>' for i, column in enumerate(columns))
     body = "".join(
