@@ -177,8 +177,9 @@ def test_a_measurement_against_a_plain_folder_has_no_split(run: Path) -> None:
 
 
 def test_a_picture_of_another_name_among_the_samples_is_no_grid(run: Path) -> None:
+    pictures = report(run).all("img")
     (run / "samples" / "step-000006-copy.png").write_bytes((run / "samples" / "step-000006.png").read_bytes())
-    report(run)
+    assert report(run).all("img") == pictures
 
 
 def test_settings_that_are_not_the_recipes_are_marked(run: Path) -> None:

@@ -1,7 +1,4 @@
-"""Write docs/model-cards.md from the cards of the shipped generators.
-
-python tools/model_cards.py
-"""
+"""`python tools/model_cards.py` writes docs/model-cards.md from the cards of the shipped generators."""
 
 from collections.abc import Mapping
 from pathlib import Path
