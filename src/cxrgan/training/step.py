@@ -107,8 +107,11 @@ class Step:
         players.optimizer_d.step()
 
         players.discriminator.requires_grad_(False)
-        logits = self._judge(self.discriminator, self._view(fakes, random), labels)
-        loss_g = generator_loss(fake=logits, real=logits_real.detach(), kind=config.loss)
+        against_fake = self._judge(self.discriminator, self._view(fakes, random), labels)
+        against_real = logits_real.detach()
+        if config.loss == "relativistic":  # by D as it is now, of new views: what G's own images are judged by
+            against_real = self._judge(self.discriminator, self._view(images, random), labels)
+        loss_g = generator_loss(fake=against_fake, real=against_real, kind=config.loss)
         players.optimizer_g.zero_grad()
         loss_g.backward()
         players.optimizer_g.step()
