@@ -1,0 +1,111 @@
+"""The step of `fast-64 --conditional` against a plain one; and that the comparison sees the faults it is there for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from reference_step import ReferenceStep
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from cxrgan.training import step as ours
+from cxrgan.training.recipes import FAST_64
+
+CPU = torch.device("cpu")
+CONFIG = replace(
+    FAST_64,
+    model=replace(FAST_64.model, image_size=32, ngf=8, ndf=8, num_classes=2),
+    conditional=True,
+    batch_size=24,  # a penalty takes 16 of them
+    device="cpu",
+    precision="fp32",
+)
+STEPS = (1, 2, 7, 8, 9, 16, 9999, 10000)  # with and without a penalty, in and after the average's warm-up
+FEW_STEPS = (1, 8, 9)
+
+
+def same_as_the_reference(module: ModuleType, numbers: Sequence[int]) -> None:
+    """AssertionError where the step in `module` and the plain one come to different numbers, gradients or weights."""
+    players = module.new_players(CONFIG, CPU)
+    with torch.no_grad():
+        for parameter in players.discriminator.parameters():
+            parameter.mul_(4)  # a D of some decision, in which the penalties weigh
+    step = module.Step(CONFIG, players, CPU)
+    reference = ReferenceStep(players.generator, players.discriminator)
+    for number in numbers:
+        random = torch.Generator().manual_seed(number)
+        real = torch.randint(0, 256, (24, 32, 32), dtype=torch.uint8, generator=random)
+        labels = torch.randint(0, 2, (24,), generator=random)
+        logged = dict(zip(module.LOGGED, step(number, real, labels).tolist(), strict=True))
+        expected = reference(number, real, labels, module.step_random(CONFIG, number))
+
+        for name in ("loss_d", "loss_g", "d_real", "d_fake", "margin", "r1", "r2"):
+            value = getattr(expected, name)
+            assert logged[name] == pytest.approx(float("nan") if value is None else value, rel=1e-4, nan_ok=True), name
+        assert logged["grad_d"] == pytest.approx(norm(reference.gradients_d), rel=1e-4)
+        assert logged["grad_g"] == pytest.approx(norm(reference.gradients_g), rel=1e-4)
+        same_gradients(players.discriminator, reference.gradients_d)
+        same_gradients(players.generator, reference.gradients_g)
+        for mine, plain in (
+            (players.discriminator, reference.discriminator),
+            (players.generator, reference.generator),
+            (players.average, reference.average),
+        ):
+            for name, value in mine.state_dict().items():
+                assert_close(value, plain.state_dict()[name], rtol=1e-4, atol=0.01 * CONFIG.lr)
+
+
+def same_gradients(network: nn.Module, expected: Sequence[Tensor]) -> None:
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))
+
+
+def norm(tensors: Sequence[Tensor]) -> float:
+    return float(torch.cat([tensor.flatten() for tensor in tensors]).norm())
+
+
+def test_the_recommended_step_equals_a_plain_one_over_several_steps() -> None:
+    same_as_the_reference(ours, STEPS)
+
+
+FAULTS = {
+    "a penalty counts once": ("* config.penalty_every * (r1 + r2)", "* (r1 + r2)"),
+    "no R1": ("(r1 + r2)", "r2"),
+    "no R2": ("(r1 + r2)", "r1"),
+    "a penalty on all images": ("slice(config.penalty_images)", "slice(None)"),
+    "a penalty in every step": ("or number % config.penalty_every:", "or False:"),
+    "the average without its warm-up": ("min(config.ema_halflife, EMA_WARMUP * number * config.batch_size)", "10_000"),
+    "the average without statistics": ("average.state_dict(), network", "dict(average.named_parameters()), network"),
+    "no augmentation in G's turn": ("self.discriminator, self._view(fakes, random)", "self.discriminator, fakes"),
+    "G judged as class 0": ("self._view(fakes, random), labels)", "self._view(fakes, random), 0 * labels)"),
+    "labels flipped for G": ("with_classes(latents, labels,", "with_classes(latents, 1 - labels,"),
+    "D judges as class 0": (".gather(1, labels[:, None])", ".gather(1, 0 * labels[:, None])"),
+    "G against D's opinion from before": ('if config.loss == "relativistic":', "if False:"),
+    "the sides change places": ("loss(real=logits_real, fake=logits_fake", "loss(real=logits_fake, fake=logits_real"),
+    "gradients of D pile up": ("        players.optimizer_d.zero_grad()\n", ""),
+    "gradients of G pile up": ("        players.optimizer_g.zero_grad()\n", ""),
+    "D does not learn": ("        players.optimizer_d.step()\n", ""),
+    "G does not learn": ("        players.optimizer_g.step()\n", ""),
+    "beta1 and beta2 change places": ("(config.beta1, config.beta2)", "(config.beta2, config.beta1)"),
+}
+"""What can be wrong with a step: (what stands in its source, what would stand there)."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_comparison_sees_a_planted_fault(fault: str) -> None:
+    source = Path(ours.__file__).read_text(encoding="utf-8")
+    right, wrong = FAULTS[fault]
+    assert source.count(right) == 1, "the step was rewritten: plant the fault anew"
+    faulty = ModuleType(ours.__name__)
+    exec(compile(source.replace(right, wrong), ours.__file__, "exec"), faulty.__dict__)
+    with pytest.raises(AssertionError):
+        same_as_the_reference(faulty, FEW_STEPS)
+
+
+def test_the_comparison_sees_nothing_where_nothing_is_planted() -> None:
+    copied = ModuleType(ours.__name__)
+    exec(compile(Path(ours.__file__).read_text(encoding="utf-8"), ours.__file__, "exec"), copied.__dict__)
+    same_as_the_reference(copied, FEW_STEPS)
