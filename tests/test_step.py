@@ -10,8 +10,9 @@ from torch.testing import assert_close
 from benchmarks.train_step import PlainLoop
 from cxrgan.images import to_float
 from cxrgan.models.config import DCGANConfig
+from cxrgan.models.sampling import seed_latents
 from cxrgan.training.device import can_compile
-from cxrgan.training.recipes import TrainConfig
+from cxrgan.training.recipes import FAST_64, TrainConfig
 from cxrgan.training.step import LOSSES, Step, new_players, step_random, update_average
 
 CPU = torch.device("cpu")
@@ -38,7 +39,9 @@ def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
                 scale = float(reference.grad.abs().max())  # type: ignore[union-attr]
                 if ours is players.generator:  # theirs adds the generator's turn to the discriminator's gradient
                     assert_close(mine.grad, reference.grad, rtol=1e-3, atol=1e-4 * scale)
-                assert_close(mine, reference, rtol=0, atol=0.02 * config.lr)
+                apart = (mine - reference).abs() / config.lr  # Adam enlarges the rounding of a gradient near 0
+                assert apart.mean() < 2e-3
+                assert apart.max() < 0.5
             for name, buffer in ours.named_buffers():
                 assert_close(buffer, theirs.get_buffer(name), rtol=1e-4, atol=1e-6)
 
@@ -75,6 +78,19 @@ def test_a_steps_random_numbers_depend_on_seed_and_step_alone() -> None:
     assert torch.equal(draw(TINY, 5), draw(TINY, 5))
     assert not torch.equal(draw(TINY, 5), draw(TINY, 6))
     assert not torch.equal(draw(TINY, 5), draw(replace(TINY, seed=1), 5))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_the_first_weights_share_no_random_numbers_with_latents_and_steps(seed: int) -> None:
+    """A seed's latent was the beginning of the first layer: correlation 0.86 at seed 0."""
+    config = replace(FAST_64, seed=seed, device="cpu", precision="fp32")
+    weights = torch.cat([p.flatten()[:4096] for p in new_players(config, CPU).generator.parameters() if p.dim() > 1])
+    latent = seed_latents(config.model, [seed], torch.zeros(1, dtype=torch.int64)).flatten()
+    first_step = torch.randn(128, generator=step_random(config, 1))
+    for numbers in (latent, first_step):
+        windows = weights.unfold(0, len(numbers), 1)
+        correlations = torch.corrcoef(torch.cat([numbers[None], windows[::8]]))[0, 1:]
+        assert correlations.abs().max() < 0.45  # of 128 numbers: five standard deviations
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile finds no C++ compiler here")

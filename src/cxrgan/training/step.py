@@ -59,7 +59,7 @@ class Players:
 
 def new_players(config: TrainConfig, device: torch.device) -> Players:
     """Freshly initialised networks and optimisers; the weights depend on the seed alone."""
-    random = torch.Generator().manual_seed(config.seed)
+    random = weights_random(config)
     generator, discriminator = build_generator(config.model), build_discriminator(config.model)
     initialise(generator, random)
     initialise(discriminator, random)
@@ -176,5 +176,13 @@ def gradient_norm(network: nn.Module) -> Tensor:
 
 def step_random(config: TrainConfig, number: int) -> torch.Generator:
     """The random numbers of a training step, decided by the seed and the step's number alone."""
-    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(seed)
+    return _generator(np.random.SeedSequence([config.seed, number]))
+
+
+def weights_random(config: TrainConfig) -> torch.Generator:
+    """The random numbers of the first weights: not those of a step, nor those that are the latent of the same seed."""
+    return _generator(np.random.SeedSequence([config.seed], spawn_key=(0,)))
+
+
+def _generator(sequence: np.random.SeedSequence) -> torch.Generator:
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
