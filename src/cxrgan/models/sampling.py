@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cxrgan.device import full_float32
 from cxrgan.images import to_uint8
 from cxrgan.models.config import DCGANConfig
 
@@ -43,6 +44,7 @@ def with_classes(latents: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 
 @torch.no_grad()
+@full_float32()
 def render(generator: nn.Module, latents: Tensor) -> Tensor:
     """Latents as `seed_latents` gives them -> grey images (N, M, M) uint8 on the CPU, in float32 and evaluation mode.
 
