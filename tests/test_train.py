@@ -24,7 +24,8 @@ from cxrgan.errors import RunError, UserError
 from cxrgan.training.checkpoint import Row, RunFolder
 from cxrgan.training.loop import start, train
 from cxrgan.training.losses import generator_loss
-from cxrgan.training.recipes import Loss, TrainConfig
+from cxrgan.training.observers import TensorBoard
+from cxrgan.training.recipes import FAST_64, Loss, TrainConfig
 from cxrgan.training.step import LOSSES, Step
 
 
@@ -88,6 +89,128 @@ def test_n_steps_then_m_equal_n_plus_m_bit_for_bit(config: TrainConfig, dataset:
         leftover.unlink()
     (whole.samples / "step-000007.png").unlink(missing_ok=True)
     assert_same_run(parts, whole, 17)
+
+
+def test_the_recommended_setting_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """`fast-64 --conditional` with bf16, penalties, average, measurements and unseen images; small networks."""
+    classes = ("NORMAL", "PNEUMONIA")
+    dataset = load_dataset(write_tiny_dataset(tmp_path / "data", classes=classes))
+    held_out = load_dataset(write_tiny_dataset(tmp_path / "held-out", num=24, seed=1, classes=classes))
+    config = replace(
+        FAST_64,
+        model=replace(FAST_64.model, image_size=32, ngf=8, ndf=8),
+        conditional=True,
+        batch_size=8,
+        device="cpu",
+        precision="bf16",
+        num_samples=4,
+        evaluate_every=5,
+        num_evaluated=10,
+    )
+
+    def evaluator(images: NDArray[np.uint8]) -> Row:
+        return {"frechet_distance": abs(float(images.mean()) - 60.0)}
+
+    def run(name: str, *lengths: int) -> RunFolder:
+        folder = start(config, dataset, tmp_path / name, recipe="fast-64", data="data")
+        for steps in lengths:
+            train(folder, replace(folder.read_info().config, steps=steps), dataset, (), evaluator, held_out)
+        return folder
+
+    whole, parts = run("whole", 27), run("parts", 11, 27)  # penalties at 8, and 16 and 24
+    for folder in (whole, parts):
+        (folder.samples / "step-000011.png").unlink(missing_ok=True)  # the first part's own last grid
+    assert_same_run(parts, whole, 27)
+    rows = whole.read_rows()
+    assert [row["step"] for row in rows if "r1" in row] == [8, 16, 24]
+    assert [row["step"] for row in rows if "frechet_distance" in row] == [5, 10, 15, 20, 25]
+    assert all("d_held_out" in row for row in rows if "diversity" in row)
+    assert (whole.checkpoint(27) / "average.safetensors").exists()
+    assert parts.best_step() == whole.best_step() in whole.steps()
+
+
+def test_seconds_are_those_of_the_steps_alone(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, original = [0.0], Step.__call__
+
+    def step(self: Step, number: int, real: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        clock[0] += 1
+        return original(self, number, real, labels)
+
+    def evaluator(images: NDArray[np.uint8]) -> Row:
+        clock[0] += 100
+        return {"frechet_distance": 1.0}
+
+    class Watcher:
+        def on_rows(self, rows: Sequence[Row]) -> None:
+            clock[0] += 1000
+
+        def on_samples(self, step: int, images: NDArray[np.uint8]) -> None:
+            clock[0] += 10_000
+
+    monkeypatch.setattr("cxrgan.training.loop.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(Step, "__call__", step)
+    config = replace(TINY, evaluate_every=2, log_every=4, sample_every=6)
+    folder = start(config, dataset, tmp_path / "run", recipe="tiny", data="data")
+    for steps in (7, 12):
+        train(folder, replace(folder.read_info().config, steps=steps), dataset, [Watcher()], evaluator)
+    seconds = {row["step"]: row["seconds"] for row in folder.read_rows() if "loss_d" in row}
+    assert seconds == {1: 2, 2: 2, 3: 4, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 10, 10: 10, 11: 12, 12: 12}
+    assert json.loads((folder.checkpoint(12) / "state.json").read_text())["progress"]["seconds"] == 12
+
+
+def test_a_run_knows_its_threads_and_warns_before_it_goes_on_with_others(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    info, threads = folder.read_info(), torch.get_num_threads()
+    assert info.threads == threads
+    resume(folder, dataset, steps=3)
+    assert "threads" not in capsys.readouterr().err
+    folder.write_info(replace(info, threads=threads + 5))
+    assert resume(folder, dataset, steps=4) == 4
+    warning = " ".join(capsys.readouterr().err.split())
+    assert f"began with {threads + 5} threads and goes on with {threads}" in warning
+    assert folder.read_info().threads == threads + 5
+
+
+def test_float32_is_float32_while_a_run_trains(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matmul, cudnn, original = torch.backends.cuda.matmul, torch.backends.cudnn, Step.__call__
+    seen = []
+
+    def step(self: Step, number: int, real: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append((matmul.allow_tf32, cudnn.allow_tf32))
+        return original(self, number, real, labels)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
+        new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+        assert seen == [(False, False)] * 2
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == (True, True)
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def test_tensorboard_has_every_point_once_after_a_crash_and_a_resume(dataset: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(TINY, steps=9, checkpoint_every=5, sample_every=3)
+    folder = start(config, dataset, tmp_path / "run", recipe="tiny", data="data")
+    train(folder, folder.read_info().config, dataset, [TensorBoard(folder)])
+    shutil.rmtree(folder.checkpoint(9))  # as if it had crashed after step 9 and before the checkpoint
+    train(folder, folder.read_info().config, dataset, [TensorBoard(folder)])
+    assert len(list((folder.path / "tensorboard").iterdir())) == 2
+    events = EventAccumulator(str(folder.path / "tensorboard"), size_guidance={"images": 0, "scalars": 0})
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss_g")] == list(range(1, 10))
+    assert [event.step for event in events.Scalars("diversity")] == [3, 6, 9]
+    assert [event.step for event in events.Images("samples")] == [0, 3, 6, 9]
 
 
 def test_a_run_without_a_checkpoint_resumes_from_the_start(dataset: Dataset, tmp_path: Path) -> None:
@@ -290,6 +413,43 @@ def test_other_images_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     other = load_dataset(write_tiny_dataset(tmp_path / "other", seed=1))
     with pytest.raises(UserError, match="trained on other images"):
         train(folder, folder.read_info().config, other)
+
+
+def changed(data: Path, path: Path, **values: object) -> Dataset:
+    """The dataset in `data` with these values in its second image's line of the manifest."""
+    shutil.copytree(data, path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["images"][1] |= values
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return load_dataset(path)
+
+
+@pytest.mark.parametrize("values", [{"label": None}, {"split": "val"}, {"patient": "another"}])
+def test_the_same_images_with_other_labels_splits_or_patients_are_refused(
+    values: dict[str, object], data: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    other = changed(data, tmp_path / "other", **values)
+    assert other.sha256 == dataset.sha256
+    with pytest.raises(UserError, match="trained on other labels, splits or patients than these of tiny"):
+        train(folder, folder.read_info().config, other)
+
+
+def test_what_a_manifest_says_beside_does_not_matter(data: Path, dataset: Dataset, tmp_path: Path) -> None:
+    assert changed(data, tmp_path / "other", origin="elsewhere").identity == dataset.identity
+
+
+def test_a_run_from_before_the_identity_goes_on_and_knows_it_from_then_on(
+    data: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
+    old = json.loads(folder.config_file.read_text())
+    del old["data_identity"], old["threads"]
+    folder.config_file.write_text(json.dumps(old))
+    assert resume(folder, dataset, steps=3) == 3
+    assert (folder.read_info().data_identity, folder.read_info().threads) == (dataset.identity, None)
+    with pytest.raises(UserError, match="other labels"):
+        resume(folder, changed(data, tmp_path / "other", patient="another"), steps=4)
 
 
 @pytest.mark.parametrize("name", ["generator", "optimizer_d"])

@@ -85,12 +85,13 @@ class Train:
             require_tensorboard()
         if self.resume is not None:
             folder = RunFolder(self.resume)
-            data = self.data or Path(folder.read_info().data)
+            info = folder.read_info()
+            data = self.data or Path(info.data)
             if self.data is None and not data.exists():
                 raise UserError(f"the run's dataset is no longer at {data}; name its new place with --data DIR")
             dataset = load_dataset(data)
-            if self.data is not None and dataset.sha256 == folder.read_info().data_sha256:
-                folder.write_info(replace(folder.read_info(), data=str(data.resolve())))
+            if self.data is not None and not info.other_data(sha256=dataset.sha256, identity=dataset.identity):
+                folder.write_info(replace(info, data=str(data.resolve())))
         else:
             if self.data is None or self.run_folder is None:
                 raise UserError("name the dataset and the run: cxrgan train --data DIR --run DIR (or --resume DIR)")

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from cxrgan.console import console
-from cxrgan.data.dataset import load_dataset, read_manifest
+from cxrgan.data.dataset import identity, load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
 from cxrgan.evaluation import Ruler
@@ -191,8 +191,11 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
     if folder.config_file.exists():
         info, data = folder.read_info(), sweep.data.get(experiment.config.model.image_size)
         check_same(info.config, sweep.config(experiment), where=str(folder.path))
-        if data and read_manifest(data)["images_sha256"] != info.data_sha256:
-            raise UserError(f"{folder.path} was trained on other images than those of {data}; name another --out")
+        if data:
+            manifest = read_manifest(data)
+            other = info.other_data(sha256=manifest["images_sha256"], identity=identity(manifest))
+            if other:
+                raise UserError(f"{folder.path} was trained on other {other} than those of {data}; name another --out")
         done, wanted = (folder.steps() or [0])[-1], sweep.num_steps(experiment)
         if done > wanted:
             raise UserError(

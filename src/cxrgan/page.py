@@ -110,18 +110,26 @@ class Panel:
     """The highest value there can be."""
 
 
+PROBABILITY = Panel(
+    "Probability of being real",
+    (("d_real", "D(x), real", "two"), ("d_fake", "D(G(z)), generated", "one")),
+    "At 0.5 the discriminator cannot tell them apart.",
+    top=1,
+)
+MARGIN = Panel(  # of a relativistic game, which knows differences only: its D(x) alone says nothing
+    "Margin",
+    (("margin", "D(x) - D(G(z)), logits", "two"),),
+    "How far the discriminator puts real images above generated ones; at 0 it cannot tell them apart.",
+)
+
 PANELS = (
     Panel(
         "Losses",
         (("loss_g", "generator", "one"), ("loss_d", "discriminator", "two")),
         "Their levels depend on the kind of loss; in a healthy game neither runs away.",
     ),
-    Panel(
-        "Probability of being real",
-        (("d_real", "D(x), real", "two"), ("d_fake", "D(G(z)), generated", "one")),
-        "At 0.5 the discriminator cannot tell them apart.",
-        top=1,
-    ),
+    PROBABILITY,
+    MARGIN,
     Panel(
         "Fréchet distance",
         (("frechet_distance", "generated", "one"), ("frechet_floor", "floor", "floor")),
@@ -220,7 +228,7 @@ def _run(folder: RunFolder, *, level: int, with_real: bool) -> str:
     name, inner = folder.path.resolve().name, level + 1
     with _reading(folder.metrics_file):
         lead = _lead(info, rows)
-        curves = _curves(rows)
+        curves = _curves(rows, relativistic=info.config.loss == "relativistic")
     sections = (
         ("The last samples", _last_samples(folder, info, WIDEST if level == 1 else HALF)),
         ("Diagnosis", _diagnosis(folder)),
@@ -309,10 +317,12 @@ def _evaluation(folder: RunFolder) -> str:
         )
 
 
-def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
+def _curves(rows: Sequence[Mapping[str, Any]], *, relativistic: bool) -> str:
     """A chart for each panel that has numbers."""
     figures = []
     for panel in PANELS:
+        if panel is (PROBABILITY if relativistic else MARGIN):
+            continue
         lines = []
         for name, label, style in panel.lines:
             points = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]

@@ -16,18 +16,26 @@ EVALUATION_COLUMNS = ("metric", "tap", "value", "floor", "ratio")
 GENERATOR, DISCRIMINATOR = "#c2410c", "#1d4ed8"
 
 
-def plot_losses(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Lines of metrics.jsonl -> a PNG: both losses, and D(x) and D(G(z)), against the iterations."""
+def plot_losses(rows: Sequence[Mapping[str, Any]], path: Path, *, relativistic: bool) -> None:
+    """Lines of metrics.jsonl -> a PNG: both losses, and D(x) and D(G(z)), against the iterations.
+
+    A relativistic game knows differences of logits only: their mean, the margin, stands there instead.
+    """
     figure = Figure(figsize=(9, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     _curve(above, rows, "loss_g", "generator", GENERATOR)
     _curve(above, rows, "loss_d", "discriminator", DISCRIMINATOR)
     above.set_ylabel("loss")
     above.legend(loc="upper right")
-    _curve(below, rows, "d_real", "D(x), real", DISCRIMINATOR)
-    _curve(below, rows, "d_fake", "D(G(z)), fake", GENERATOR)
-    below.set_ylabel("probability of real")
-    below.set_ylim(-0.03, 1.03)
+    if relativistic:
+        _curve(below, rows, "margin", "D(x) - D(G(z)), logits", DISCRIMINATOR)
+        below.axhline(0, color="grey", linestyle="--", linewidth=0.8)
+        below.set_ylabel("margin")
+    else:
+        _curve(below, rows, "d_real", "D(x), real", DISCRIMINATOR)
+        _curve(below, rows, "d_fake", "D(G(z)), fake", GENERATOR)
+        below.set_ylabel("probability of real")
+        below.set_ylim(-0.03, 1.03)
     below.set_xlabel("iteration")
     below.legend(loc="center right")
     with replacing(path) as temporary:

@@ -41,7 +41,7 @@ def train_run(
         evaluator = make_evaluator(dataset.images, networks, cache=cache_folder())
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
-        line = LiveLine(bar)
+        line = LiveLine(bar, relativistic=config.loss == "relativistic")
         observers: list[Observer] = [line, Doctor(folder, line), Plots(folder)]
         if tensorboard:
             observers.append(TensorBoard(folder))

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,9 @@ class Dataset:
     name: str
     split: str
     sha256: str
-    """Of the folder's images.npy: names the data, wherever the folder lies."""
+    """Of the folder's images.npy: names the pixels, wherever the folder lies."""
+    identity: str
+    """SHA-256 of all that a run learns from: the pixels, and the split, label and patient of every image."""
 
     @property
     def image_size(self) -> int:
@@ -71,7 +74,15 @@ def _read_split(path: Path, manifest: dict[str, Any], split: str) -> Dataset:
         name=manifest["name"],
         split=split,
         sha256=sha256,
+        identity=identity(manifest),
     )
+
+
+def identity(manifest: Mapping[str, Any]) -> str:
+    """What a manifest says that a run depends on, as a SHA-256 in hexadecimal: `Dataset.identity`."""
+    images = [[image["split"], image["label"], image["patient"]] for image in manifest["images"]]
+    content = json.dumps([manifest["images_sha256"], manifest["classes"], images])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

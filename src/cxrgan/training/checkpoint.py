@@ -67,6 +67,16 @@ class RunInfo:
     num_images: int
     classes: Mapping[str, int]
     """Training images of each class, in the order of the labels; empty where the run knows no classes."""
+    data_identity: str = ""
+    """`Dataset.identity`; empty in a run made before there was one."""
+    threads: int | None = None
+    """CPU threads it began with: with others, sums are added in another order and the bits differ."""
+
+    def other_data(self, *, sha256: str, identity: str) -> str:
+        """In what a dataset with these (`Dataset`) is not the run's; empty where it is. Old runs know pixels only."""
+        if sha256 != self.data_sha256:
+            return "images"
+        return "labels, splits or patients" if self.data_identity and identity != self.data_identity else ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,8 @@ class RunFolder:
             config = from_dict(values["config"], DCGAN, where=str(self.config_file))
             recipe, data, data_sha256 = (str(values[name]) for name in ("recipe", "data", "data_sha256"))
             classes = {str(name): int(count) for name, count in values.get("classes", {}).items()}
-            return RunInfo(recipe, config, data, data_sha256, int(values["num_images"]), classes)
+            identity, threads = str(values.get("data_identity", "")), values.get("threads")
+            return RunInfo(recipe, config, data, data_sha256, int(values["num_images"]), classes, identity, threads)
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run (no config.json in it)") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cxrgan.console import console
 from cxrgan.data.dataset import Dataset, batch_indices
+from cxrgan.device import full_float32
 from cxrgan.errors import RunError, UserError
 from cxrgan.images import SYNTHETIC, grid, save_png
 from cxrgan.models.sampling import render, seed_labels, seed_latents
@@ -68,7 +69,18 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
         config = replace(config, model=replace(config.model, num_classes=len(dataset.classes)))
     folder = RunFolder(path)
     classes = class_counts(dataset) if config.conditional else {}
-    folder.create(RunInfo(recipe, settled(config), data, dataset.sha256, len(dataset.images), classes))
+    folder.create(
+        RunInfo(
+            recipe=recipe,
+            config=settled(config),
+            data=data,
+            data_sha256=dataset.sha256,
+            num_images=len(dataset.images),
+            classes=classes,
+            data_identity=dataset.identity,
+            threads=torch.get_num_threads(),
+        )
+    )
     return folder
 
 
@@ -103,7 +115,7 @@ def train(
     Raises RunError when a number is no longer finite or the disk does not take a file.
     """
     info, config = folder.read_info(), settled(config)
-    with _disk_errors(folder), folder.locked(), _stop_requests() as stop:
+    with _disk_errors(folder), folder.locked(), full_float32(), _stop_requests() as stop:
         check_same(info.config, config, where=str(folder.path))
         _check_same_data(info, dataset)
 
@@ -117,18 +129,19 @@ def train(
         progress = _restore(folder, players, config)
         if num_steps < progress.step:
             raise UserError(f"{folder.path} is at step {progress.step} already; ask for --steps above that")
-        folder.write_info(replace(info, config=config))
+        _warn_of_other_threads(info, config)
+        folder.write_info(replace(info, config=config, data_identity=dataset.identity))
         folder.keep_rows(progress.step)
         train_step = Step(config, players, device)
         images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
         fixed_latents = _first_latents(info, config.num_samples)
-        began = time.monotonic() - progress.seconds
         unwritten: list[Tensor] = []
 
         if progress.step == 0:
             samples = render(players.sampler, fixed_latents).numpy()
             _save_samples(folder, 0, samples, observers)
             _save_beside_real(folder, "start", samples, dataset)
+        seconds, since = progress.seconds, time.monotonic()
         for step in range(progress.step + 1, num_steps + 1):
             indices = batch_indices(step - 1, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
             real = images[torch.from_numpy(indices).to(device)]
@@ -138,11 +151,14 @@ def train(
             sampling = step % sample_every == 0 or step == num_steps
             measuring = evaluator is not None and step % (config.evaluate_every or num_steps + 1) == 0
             saving = step % checkpoint_every == 0 or step == num_steps or stopping
-            if step % config.log_every == 0 or sampling or measuring or saving:
-                rows = _rows(unwritten, step, config.batch_size, time.monotonic() - began)
-                unwritten = []
-                _note(folder, rows, observers)
-                _check_finite(rows, folder)
+            if not (step % config.log_every == 0 or sampling or measuring or saving):
+                continue
+            values = torch.stack(unwritten).tolist()  # the one place where the CPU waits for the device
+            unwritten = []
+            seconds += time.monotonic() - since
+            rows = _rows(values, step, config.batch_size, seconds)
+            _note(folder, rows, observers)
+            _check_finite(rows, folder)
             if evaluator and measuring:
                 _note(folder, [_measure(evaluator, players, info, config, rows[-1])], observers)
                 saving = saving or folder.best_step() == step
@@ -158,11 +174,12 @@ def train(
                     networks=players.networks,
                     optimizers=players.optimizers,
                     config=config,
-                    progress=Progress(step, round(time.monotonic() - began, 3)),
+                    progress=Progress(step, round(seconds, 3)),
                 )
                 folder.prune(config.keep_checkpoints)
             if stopping and step < num_steps:
                 return step
+            since = time.monotonic()  # measuring, drawing and writing are not training
         _save_beside_real(folder, "end", render(players.sampler, fixed_latents).numpy(), dataset)
     return num_steps
 
@@ -200,10 +217,20 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
-    if dataset.sha256 != info.data_sha256:
+    other = info.other_data(sha256=dataset.sha256, identity=dataset.identity)
+    if other:
         raise UserError(
-            f"the run was trained on other images than these of {dataset.name} (it had {info.num_images} from "
-            f"{info.data}); give the run's own dataset with --data"
+            f"the run was trained on other {other} than these of {dataset.name} (it had {info.num_images} images from "
+            f"{info.data}); give the run's own dataset with --data, or start a new run"
+        )
+
+
+def _warn_of_other_threads(info: RunInfo, config: TrainConfig) -> None:
+    threads = torch.get_num_threads()
+    if config.device == "cpu" and info.threads not in (threads, None):
+        console.print(
+            f"the run began with {info.threads} threads and goes on with {threads}: as good, but not bit for bit the "
+            f"same; for that, set OMP_NUM_THREADS={info.threads}"
         )
 
 
@@ -219,8 +246,8 @@ def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progre
     )
 
 
-def _rows(values: Sequence[Tensor], last_step: int, batch_size: int, seconds: float) -> list[Row]:
-    """Lines of metrics.jsonl for the steps up to `last_step`; the one place where the CPU waits for the device."""
+def _rows(values: Sequence[Sequence[float]], last_step: int, batch_size: int, seconds: float) -> list[Row]:
+    """Lines of metrics.jsonl for the steps up to `last_step`, of which `values` has what `LOGGED` names."""
     first = last_step - len(values) + 1
     return [
         {
@@ -229,7 +256,7 @@ def _rows(values: Sequence[Tensor], last_step: int, batch_size: int, seconds: fl
             "seconds": round(seconds, 3),
             **{name: value for name, value in zip(LOGGED, row, strict=True) if name in LOSSES or value == value},
         }
-        for step, row in enumerate(torch.stack(list(values)).tolist(), start=first)
+        for step, row in enumerate(values, start=first)
     ]
 
 

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class LiveLine:
-    """Step, time left, losses, D(x), D(G(z)) and what the doctor finds on the terminal."""
+    """Step, time left, losses, D(x) and D(G(z)), or the margin, and what the doctor finds on the terminal."""
 
-    def __init__(self, bar: ProgressBar) -> None:
-        self._bar = bar
+    def __init__(self, bar: ProgressBar, *, relativistic: bool) -> None:
+        self._bar, self._relativistic = bar, relativistic
         self._findings = ""
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         last = rows[-1]
         if "loss_d" not in last:  # a measurement, a probe
             return
-        text = (
-            f"loss D {last['loss_d']:.3f}  G {last['loss_g']:.3f}  "
-            f"D(x) {last['d_real']:.2f}  D(G(z)) {last['d_fake']:.2f}{self._findings}"
-        )
+        opinion = f"D(x) {last['d_real']:.2f}  D(G(z)) {last['d_fake']:.2f}"
+        if self._relativistic:
+            opinion = f"margin {last['margin']:.2f}"
+        text = f"loss D {last['loss_d']:.3f}  G {last['loss_g']:.3f}  {opinion}{self._findings}"
         self._bar.advance(len(rows), text)
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
@@ -78,7 +78,8 @@ class Plots:
             from cxrgan.report import plot_losses, plot_metrics
 
             rows = self._folder.read_rows()
-            plot_losses(rows, self._folder.path / "losses.png")
+            relativistic = self._folder.read_info().config.loss == "relativistic"
+            plot_losses(rows, self._folder.path / "losses.png", relativistic=relativistic)
             if any("frechet_distance" in row for row in rows):
                 plot_metrics(rows, self._folder.path / "metrics.png")
 
@@ -97,7 +98,9 @@ class TensorBoard:
     def __init__(self, folder: RunFolder) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(folder.path / "tensorboard")
+        # what an earlier part of the run wrote after its last checkpoint is taken back: it comes again
+        resumed_at = folder.steps()[-1] + 1 if folder.steps() else 0
+        self._writer = SummaryWriter(folder.path / "tensorboard", purge_step=resumed_at)
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         for row in rows:
