@@ -1,6 +1,8 @@
 """The augmentation: differentiable, decided by its generator, and nothing a radiograph cannot be."""
 
+import pytest
 import torch
+from reference_step import altered
 from torch.testing import assert_close
 
 from cxrgan.training.augment import BRIGHTNESS, CONTRAST, SHIFT, augment
@@ -61,6 +63,19 @@ def test_a_shift_moves_a_mark_by_whole_pixels_and_no_further_than_an_eighth() ->
         moved = profile.float().argmax(1) - 15
         assert moved.abs().max() == 32 * SHIFT
         assert len(moved.unique()) == 2 * 32 * SHIFT + 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_value_is_that_of_the_plain_augmentation(channels: int) -> None:
+    images = torch.rand(40, channels, 32, 32, generator=seeded(1)) * 2 - 1
+    assert_close(augment(images, 1.0, seeded()), altered(images, seeded()), rtol=1e-5, atol=1e-6)
+
+
+def test_an_image_is_altered_in_other_ways_by_chance_alone() -> None:
+    """With probability 1/2 each alteration passes by half the images, whether or not another befell them."""
+    images = radiographs(2000)
+    change = (augment(images, 0.5, seeded()) - images).abs().amax((1, 2, 3)) > 1e-4
+    assert abs(change.float().mean().item() - (1 - 0.5**4)) < 0.03
 
 
 def test_the_gradient_passes_through() -> None:

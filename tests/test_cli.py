@@ -1,5 +1,7 @@
 """The command line as a user meets it: help, settings, errors, and the way from a source to images."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from tiny import write_tiny_dataset
 
 from cxrgan.cli import main
 from cxrgan.training.checkpoint import RunFolder
+from cxrgan.training.observers import LiveLine
 
 SMALL = ["--image-size", "32", "--ngf", "4", "--ndf", "4", "--latent-channels", "8", "--batch-size", "8"]
 SMALL += ["--device", "cpu", "--precision", "fp32", "--num-samples", "4"]
@@ -174,6 +177,30 @@ def test_a_dataset_that_moved_is_named_once(data: Path, tmp_path: Path, capsys: 
     assert main(["train", "--resume", run, "--steps", "3"]) == 0
 
 
+def test_a_dataset_with_other_labels_does_not_become_the_runs(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    assert main(["train", "--data", str(data), "--run", str(run), "--steps", "1", *SMALL]) == 0
+    shutil.copytree(data, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["images"][0]["label"] = None
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    status, error = status_and_error(capsys, "train", "--resume", run, "--data", other, "--steps", "2")
+    assert status == 2
+    assert "other labels, splits or patients" in error
+    assert RunFolder(run).read_info().data == str(data.resolve())
+
+
+@pytest.mark.parametrize(("loss", "seen"), [("relativistic", {"margin"}), ("non-saturating", {"D(x)", "D(G(z))"})])
+def test_the_live_line_shows_what_the_game_is_about(loss: str, seen: set[str]) -> None:
+    texts: list[str] = []
+    bar = SimpleNamespace(advance=lambda count, text: texts.append(text))
+    line = LiveLine(bar, relativistic=loss == "relativistic")  # type: ignore[arg-type]
+    line.on_rows([{"loss_d": 0.5, "loss_g": 0.9, "d_real": 0.6, "d_fake": 0.4, "margin": 1.25}])
+    assert {name for name in ("margin", "D(x)", "D(G(z))") if name in texts[0]} == seen
+
+
 def test_a_missing_tensorboard_spoils_no_run_folder(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +231,7 @@ def test_tensorboard_gets_the_numbers_and_not_the_words(
         add_image=lambda *arguments, **named: None,
         flush=lambda: None,
     )
-    module = SimpleNamespace(SummaryWriter=lambda folder: writer)
+    module = SimpleNamespace(SummaryWriter=lambda folder, purge_step: writer)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     run = ["--run", str(tmp_path / "run"), "--steps", "2", "--tensorboard", "--evaluate-every", "2"]
     assert main(["train", "--data", str(data), *run, *SMALL, "--num-evaluated", "10", "--sample-every", "2"]) == 0

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import matplotlib
@@ -141,6 +142,11 @@ def test_what_another_sweep_made_in_the_same_place_is_refused(
     others = write_tiny_dataset(tmp_path / "others", num=48)
     assert main(arguments(others, out, file)) == 2
     assert "one was trained on other images" in capsys.readouterr().err
+    relabelled = copytree(data, tmp_path / "relabelled")
+    manifest = (relabelled / "manifest.json").read_text()
+    (relabelled / "manifest.json").write_text(manifest.replace('"patient": null', '"patient": "one"', 1))
+    assert main(arguments(relabelled, out, file)) == 2
+    assert "one was trained on other labels, splits or patients" in capsys.readouterr().err
     assert main(arguments(data, out, file, "--only", "two", "--scale", "0.4")) == 2
     assert "one is at step 5 already" in capsys.readouterr().err
     file.write_text(file.read_text().replace("batch_size = 8", "batch_size = 4", 1))

@@ -19,6 +19,8 @@ from cxrgan.generate import (
     write_pngs,
 )
 from cxrgan.images import SYNTHETIC
+from cxrgan.models.config import DCGANConfig
+from cxrgan.models.sampling import render, seed_labels, seed_latents
 from cxrgan.training.loop import start, train
 from cxrgan.training.recipes import TrainConfig
 
@@ -42,6 +44,18 @@ def test_the_image_of_a_seed_is_the_same_whatever_the_batch(generator: TrainedGe
     for index in (0, 7, 16, 39):
         assert np.array_equal(generator.sample(1, seed=3 + index)[0], many[index])
     assert np.array_equal(generator.sample(10, seed=20), many[17:27])
+
+
+def test_latents_and_classes_of_a_seed_are_what_they_always_were() -> None:
+    """The images of the shipped generators depend on these numbers."""
+    labels = seed_labels([300, 100], range(12))
+    assert labels.tolist() == [1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 0]
+    assert seed_labels([1, 1, 1], [0, 1, 2, 100]).tolist() == [2, 0, 2, 0]
+    latents = seed_latents(DCGANConfig(latent_channels=128, num_classes=2), [0, 3], labels[:2])
+    assert latents.shape == (2, 130, 1, 1)
+    torch.testing.assert_close(latents[0, :3, 0, 0], torch.tensor([-1.1258398, -1.1523602, -0.2505786]))
+    torch.testing.assert_close(latents[1, :3, 0, 0], torch.tensor([-0.0766443, 0.3598815, -0.7820168]))
+    assert latents[:, 128:, 0, 0].tolist() == [[0, 1], [1, 0]]
 
 
 def test_other_seeds_give_other_images(generator: TrainedGenerator) -> None:
@@ -89,6 +103,32 @@ def test_an_interpolation_is_a_strip_and_a_gif(generator: TrainedGenerator, tmp_
         assert strip.size == (4 * 34 + 2, 36)
     with Image.open(tmp_path / "interpolation-1-2.gif") as gif:
         assert getattr(gif, "n_frames", 1) == 6  # there and back
+
+
+def test_rendering_leaves_the_mode_and_the_precision_as_they_were() -> None:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    seen: list[tuple[bool, bool, bool]] = []
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, latents: torch.Tensor) -> torch.Tensor:
+            seen.append((self.training, matmul.allow_tf32, cudnn.allow_tf32))
+            return latents.mean((1, 2, 3))[:, None, None, None] * torch.ones(3, 4, 4)
+
+    network, before = Plain().train(), (matmul.allow_tf32, cudnn.allow_tf32)
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
+        images = render(network, torch.linspace(-1, 1, 20)[:, None, None, None])
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == (True, True)
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+    assert seen == [(False, False, False)] * 2  # 20 images in passes of 16: float32, evaluation mode
+    assert network.training
+    assert images.shape == (20, 4, 4)
+    assert images[:, 0, 0].tolist() == [round((x + 1) * 127.5) for x in torch.linspace(-1, 1, 20).tolist()]
 
 
 def test_bad_requests_are_named(generator: TrainedGenerator, tmp_path: Path) -> None:

@@ -190,6 +190,16 @@ def test_settings_that_are_not_the_recipes_are_marked(run: Path) -> None:
     assert "cpu recipe" not in text  # what `auto` became
 
 
+def test_a_relativistic_run_shows_its_margin_and_no_probability(run: Path) -> None:
+    text = report(run).text
+    assert ("Probability of being real" in text, "Margin" in text) == (True, False)
+    config = json.loads((run / "config.json").read_text())
+    config["config"]["loss"] = "relativistic"
+    (run / "config.json").write_text(json.dumps(config))
+    text = report(run).text
+    assert ("Probability of being real" in text, "Margin" in text) == (False, True)
+
+
 def test_a_run_that_only_began_has_a_page(run: Path) -> None:
     bare = run.with_name("bare")
     RunFolder(bare).create(RunFolder(run).read_info())
