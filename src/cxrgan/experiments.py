@@ -167,7 +167,7 @@ def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[i
     """
     sizes = sorted({experiment.config.model.image_size for experiment in chosen})
     if (Path(source) / "manifest.json").exists():
-        size = int(read_manifest(Path(source))["size"])
+        size = read_manifest(Path(source)).size
         fitting = [experiment.name for experiment in chosen if experiment.config.model.image_size == size]
         if sizes != [size]:
             others = ", ".join(experiment.name for experiment in chosen if experiment.name not in fitting)
@@ -191,7 +191,7 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
     if folder.config_file.exists():
         info, data = folder.read_info(), sweep.data.get(experiment.config.model.image_size)
         check_same(info.config, sweep.config(experiment), where=str(folder.path))
-        if data and read_manifest(data)["images_sha256"] != info.data_sha256:
+        if data and read_manifest(data).images_sha256 != info.data_sha256:
             raise UserError(f"{folder.path} was trained on other images than those of {data}; name another --out")
         done, wanted = (folder.steps() or [0])[-1], sweep.num_steps(experiment)
         if done > wanted:
