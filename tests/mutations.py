@@ -12,7 +12,23 @@ import pytest
 from cxrgan.errors import UserError
 
 GONE = object()
-WRONG = (None, True, "x", "../../x", "/tmp/x", "<script>", "\x1b[31m", "\ud800", -1, 0.5, 1e308, 10**30, [], [[]], {})
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    "x",
+    "../../x",
+    "/tmp/x",
+    "<script>",
+    "\x1b[31m",
+    "\ud800",
+    -1,
+    0.5,
+    1e308,
+    10**30,
+    [],
+    [[]],
+    {},
+)
 
 CONTENTS = [b"", b"{", b"[]", b"null", b'{"a": NaN}', b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe\x00", b"9" * 5000]
 """No JSON of a table, each in another way."""
@@ -64,13 +80,14 @@ def check_no_file(file: Path, read: Callable[[], object]) -> None:
 def _is_refused(read: Callable[[], object], named: str, what: str) -> bool:
     try:
         read()
+        return False
     except UserError as error:
-        assert named in str(error), f"{what}: {error}"
-        assert len(str(error)) < 2000, what
-        return True
+        message = str(error)
     except Exception as error:
         pytest.fail(f"{what}: {error!r}")
-    return False
+    assert named in message, f"{what}: {message}"
+    assert len(message) < 2000, what
+    return True
 
 
 def _paths(value: Any) -> Iterator[tuple[Any, ...]]:

@@ -14,8 +14,9 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from cxrgan.errors import UserError
 
@@ -158,13 +159,13 @@ def read_bytes(path: Path, most: int, *, mend: str) -> bytes:
 
 
 @contextlib.contextmanager
-def open_regular(path: Path, most: int, *, mend: str) -> Iterator[BinaryIO]:
+def open_regular(path: Path, most: int, *, mend: str) -> Iterator[BufferedReader]:
     """A regular file of at most `most` bytes, open for reading; a FIFO or a device is refused, and not waited for.
 
     FileNotFoundError is for the caller; anything else that hinders, here or in the block, is a UserError.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:  # noqa: PTH123 (only this one takes an opener)
+        with open(path, "rb", opener=_open_at_once) as file:
             check_regular(path, os.fstat(file.fileno()), most, mend=mend)
             yield file
     except FileNotFoundError:

@@ -46,10 +46,11 @@ class DCGANConfig:
         check_image_size(self.image_size)
         if self.latent_size not in latent_sizes(self.image_size):
             possible = ", ".join(str(size) for size in latent_sizes(self.image_size))
+            latent = shown(self.latent_size)
             raise UserError(
-                f"a latent of {shown(self.latent_size)} x {shown(self.latent_size)} cannot make {self.image_size} pixels: "
+                f"a latent of {latent} x {latent} cannot make {self.image_size} pixels: "
                 f"image size = (latent size + 3) * 2^k; for {self.image_size} pixels the latent size can be "
-                f"{possible}, and a latent size of {shown(self.latent_size)} gives image sizes "
+                f"{possible}, and a latent size of {latent} gives image sizes "
                 f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 256'}"
             )
         if self.num_weights > MAX_WEIGHTS:
