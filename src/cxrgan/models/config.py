@@ -69,8 +69,8 @@ class DCGANConfig:
     def num_weights(self) -> int:
         """Weights of both networks; their biases and norms, about a thousandth, are left out."""
         num_halvings, side = halvings(self.image_size)
-        generator = [self.ngf * 2**k for k in reversed(range(self.num_doublings))]
-        discriminator = [self.ndf * 2**k for k in range(num_halvings)]
+        generator = [self.ngf << k for k in reversed(range(self.num_doublings))]
+        discriminator = [self.ndf << k for k in range(num_halvings)]
         num_inputs = self.latent_channels + self.num_classes
         pairs = [(num_inputs, generator[0]), *pairwise(generator), (generator[-1], self.channels)]
         pairs += [(self.channels, discriminator[0]), *pairwise(discriminator)]
