@@ -64,7 +64,7 @@ NUM_IMAGES = 1000  # on each side
 def measure(network: DomainNetwork, folder: Path) -> tuple[str, dict[str, dict[str, float]]]:
     """A dataset folder -> its size, and distortion -> strength -> Frechet distance; the floor is the first strength."""
     dataset = load_dataset(folder)
-    patients = [entry["patient"] for entry in read_manifest(folder)["images"] if entry["split"] == dataset.split]
+    patients = [entry.patient or entry.origin for entry in read_manifest(folder).images if entry.split == dataset.split]
     here, there = two_sets(patients)
     images, sick = dataset.images[there], dataset.labels[there] == dataset.classes.index("PNEUMONIA")
     real, other = features(network, dataset.images[here]), features(network, images)

@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import save
 from tiny import TINY, write_tiny_dataset
 
 from cxrgan.cli import main
@@ -103,12 +105,12 @@ def test_features_come_from_the_cache_only_for_the_same_images_and_network(tmp_p
     images, network = image_set(10).images, Means()
     first = extract(network, images, cache=tmp_path)
     again = extract(network, images, cache=tmp_path)
-    assert network.num_seen == 10
+    assert network.num_seen == 11  # one tells the taps and their widths
     assert all(np.array_equal(first[tap], again[tap]) for tap in first)
     changed = images.copy()
     changed[3, 2, 1] ^= 1
     extract(network, changed, cache=tmp_path)
-    assert network.num_seen == 20
+    assert network.num_seen == 21
     other = Means(sha256="b")
     extract(other, images, cache=tmp_path)
     assert other.num_seen == 10
@@ -120,6 +122,31 @@ def test_a_broken_cache_file_is_made_again(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:50])
     assert np.array_equal(extract(network, images, cache=tmp_path)["quarters"], whole["quarters"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda features: {tap: values[:9] for tap, values in features.items()},
+        lambda features: {tap: values[:, :1].copy() for tap, values in features.items()},
+        lambda features: {tap: values.astype(np.float16) for tap, values in features.items()},
+        lambda features: {tap: values for tap, values in features.items() if tap != "halves"},
+        lambda features: features | {"more": features["halves"]},
+        lambda features: features | {"quarters": np.full_like(features["quarters"], np.nan)},
+    ],
+    ids=["rows", "width", "kind", "a tap less", "a tap more", "not finite"],
+)
+def test_features_of_another_shape_in_the_cache_are_made_again(
+    change: Callable[[dict[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]], tmp_path: Path
+) -> None:
+    images = image_set(10).images
+    whole = extract(Means(), images, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(save(change(whole)))
+    for _ in range(2):  # made again, and kept
+        again = extract(Means(), images, cache=tmp_path)
+        assert again.keys() == whole.keys()
+        assert all(np.array_equal(again[tap], whole[tap]) for tap in whole)
 
 
 def test_the_cache_stays_within_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,8 @@ class Train:
                 raise UserError(f"the run's dataset is no longer at {data}; name its new place with --data DIR")
             dataset = load_dataset(data)
             if self.data is not None and not info.other_data(sha256=dataset.sha256, identity=dataset.identity):
-                folder.write_info(replace(info, data=str(data.resolve())))
+                with folder.locked():
+                    folder.write_info(replace(folder.read_info(), data=str(data.resolve())))
         else:
             if self.data is None or self.run_folder is None:
                 raise UserError("name the dataset and the run: cxrgan train --data DIR --run DIR (or --resume DIR)")

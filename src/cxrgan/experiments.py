@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from cxrgan.console import console
-from cxrgan.data.dataset import identity, load_dataset, read_manifest
+from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
 from cxrgan.evaluation import Ruler
@@ -167,7 +167,7 @@ def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[i
     """
     sizes = sorted({experiment.config.model.image_size for experiment in chosen})
     if (Path(source) / "manifest.json").exists():
-        size = int(read_manifest(Path(source))["size"])
+        size = read_manifest(Path(source)).size
         fitting = [experiment.name for experiment in chosen if experiment.config.model.image_size == size]
         if sizes != [size]:
             others = ", ".join(experiment.name for experiment in chosen if experiment.name not in fitting)
@@ -193,7 +193,7 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
         check_same(info.config, sweep.config(experiment), where=str(folder.path))
         if data:
             manifest = read_manifest(data)
-            other = info.other_data(sha256=manifest["images_sha256"], identity=identity(manifest))
+            other = info.other_data(sha256=manifest.images_sha256, identity=manifest.identity)
             if other:
                 raise UserError(f"{folder.path} was trained on other {other} than those of {data}; name another --out")
         done, wanted = (folder.steps() or [0])[-1], sweep.num_steps(experiment)

@@ -4,6 +4,7 @@ Files of a run or a dataset may come from anywhere. Each format has one reader, 
 that nothing of another kind or size, and no name that leaves its folder, gets any further.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -13,12 +14,13 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from cxrgan.errors import UserError
 
-MAX_JSON_BYTES = 2**28  # a manifest of a million images has about 200 MB
+MAX_JSON_BYTES = 2**25  # far above what a run writes; a manifest has a bound of its own
 MAX_NAME = 120  # characters of a class or a run, which is also the name of a folder
 SHOWN = 60  # characters of a wrong value that an error repeats
 
@@ -122,14 +124,15 @@ class Fields:
         return self.values[name]
 
 
-def read_json(path: Path, *, mend: str) -> Fields:
+def read_json(path: Path, *, mend: str, most: int = MAX_JSON_BYTES) -> Fields:
     """The table in a JSON file; UserError where it is no such file. FileNotFoundError is for the caller."""
+    content = read_bytes(path, most, mend=mend)
     try:
-        values = parse_json(read_bytes(path, MAX_JSON_BYTES, mend=mend))
+        values = parse_json(content)
     except ValueError as error:
         raise UserError(f"cannot read {path}: {error}; {mend}") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds {shown(values)}, but must hold a table {{...}}; {mend}")
+        raise UserError(f"cannot read {path}: it holds {shown(values)}, but must hold a table {{...}}; {mend}")
     return Fields(values, str(path), mend)
 
 
@@ -150,19 +153,32 @@ def parse_json(content: bytes | str) -> Any:
 
 
 def read_bytes(path: Path, most: int, *, mend: str) -> bytes:
-    """The content of a regular file of at most `most` bytes; a FIFO or a device is refused, and not waited for.
+    """The content of a regular file of at most `most` bytes; errors as of `open_regular`."""
+    with open_regular(path, most, mend=mend) as file:
+        return file.read(most)
 
-    FileNotFoundError is for the caller; anything else that hinders is a UserError.
+
+@contextlib.contextmanager
+def open_regular(path: Path, most: int, *, mend: str) -> Iterator[BufferedReader]:
+    """A regular file of at most `most` bytes, open for reading; a FIFO or a device is refused, and not waited for.
+
+    FileNotFoundError is for the caller; anything else that hinders, here or in the block, is a UserError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             check_regular(path, os.fstat(file.fileno()), most, mend=mend)
-            return file.read(most)
+            yield file
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # a NUL or half a character in a name that a file gave
+        raise OSError(str(error)) from error
 
 
 def check_regular(path: Path, status: os.stat_result, most: int, *, mend: str) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from cxrgan.errors import UserError
+from cxrgan.fields import is_name
 from cxrgan.files import replacing
 from cxrgan.images import SHEET, SYNTHETIC, grid, save_png
 from cxrgan.models.config import DCGANConfig
@@ -100,7 +101,8 @@ def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     step = folder.best_step() if best else folder.steps()[-1]
     if step is None:
         raise UserError(f"{run} has no best checkpoint: it was trained without --evaluate-every")
-    network = build_generator(info.config.model)
+    with torch.device("meta"):  # weights that no file holds get no memory
+        network = build_generator(info.config.model)
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
     return TrainedGenerator(info.config.model, _ready(network), step, info.classes)
 
@@ -125,6 +127,9 @@ def _ready(network: nn.Module) -> nn.Module:
 
 def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
     """One PNG an image, named by its seed, in a folder of its class if it has one; `grid.png` with up to 64."""
+    for label in set(labels) - {""}:
+        if not is_name(label):
+            raise UserError(f"the class {label!r} cannot name a folder of images; --format npz writes none")
     for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
         save_png(out / label / f"seed-{seed:06d}.png", image, note=SYNTHETIC)
     save_png(out / SHEET, grid(images[:64]), note=SYNTHETIC)

@@ -3,17 +3,18 @@
 `tools/ship.py` writes these files from a run and its dataset; each generator has a card that says where it is from.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxrgan.errors import UserError
+from cxrgan.fields import Fields, read_bytes, read_json
 from cxrgan.models.config import DCGANConfig
+from cxrgan.tensors import parse_tensors
+from cxrgan.training.recipes import from_dict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 GENERATORS = ("cxr-64", "cxr-128")
 REFERENCES = ("kermany-64", "kermany-128")
+ASSETS = Path(__file__).parent / "assets"
+MAX_ASSET_BYTES = 2**25
+MEND = "install cxrgan again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,36 +52,43 @@ class Reference:
 
 def read_card(name: str) -> dict[str, Any]:
     """All that is said of a shipped generator or reference; UserError when it is not there."""
-    try:
-        card: dict[str, Any] = json.loads(_asset(f"{name}.json").read_text(encoding="utf-8"))
-    except OSError:
-        raise UserError(f"this installation has no {name}; install cxrgan again") from None
-    return card
+    return _card(name).values
 
 
 def read_generator(name: str) -> ShippedGenerator:
     """One of `GENERATORS`, its weights as float32."""
-    from safetensors.torch import load
+    import torch
 
-    card = read_card(name)
-    tensors = load(_asset(f"{name}.safetensors").read_bytes())
-    weights = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    return ShippedGenerator(DCGANConfig(**card["model"]), card["classes"], card["step"], weights)
+    card = _card(name)
+    model = from_dict(card.table("model").values, DCGANConfig(), where=f"{card.where}, model")
+    wide = {
+        key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in _tensors(name).items()
+    }
+    weights = {key: torch.from_numpy(value) for key, value in wide.items()}
+    return ShippedGenerator(model, card.counts("classes"), card.whole("step"), weights)
 
 
 def read_reference(name: str) -> Reference:
     """One of `REFERENCES`."""
-    from safetensors.numpy import load
-
-    card = read_card(name)
-    tensors = load(_asset(f"{name}.safetensors").read_bytes())
-    labels = np.array(card["classes"])[tensors.pop("labels")]
+    card, tensors = _card(name), _tensors(name)
+    labels = np.array(card.names("classes"))[tensors.pop("labels")]
     features: dict[str, dict[str, NDArray[np.float32]]] = {}
     for key, values in tensors.items():
         network, tap = key.split("/")
         features.setdefault(network, {})[tap] = values.astype(np.float32)
-    return Reference(card["image_size"], card["split"], labels, features)
+    return Reference(card.whole("image_size"), card.text("split"), labels, features)
 
 
-def _asset(name: str) -> Traversable:
-    return files("cxrgan").joinpath("assets", name)
+def _card(name: str) -> Fields:
+    try:
+        return read_json(ASSETS / f"{name}.json", mend=MEND)
+    except FileNotFoundError:
+        raise UserError(f"this installation has no {name}; {MEND}") from None
+
+
+def _tensors(name: str) -> "dict[str, NDArray[Any]]":
+    file = ASSETS / f"{name}.safetensors"
+    try:
+        return parse_tensors(read_bytes(file, MAX_ASSET_BYTES, mend=MEND))
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"cannot read {file}: {error}; {MEND}") from error

@@ -3,19 +3,58 @@
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cxrgan.errors import UserError
+from cxrgan.fields import open_regular, read_json
+from cxrgan.models.config import IMAGE_SIZES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
+SPLITS = ("train", "val", "test")
+MAX_MANIFEST_BYTES = 2**28  # a million images have about 200 MB
+HEADER_SHOWN = 120  # characters of a wrong one
+MEND = "prepare the dataset again"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What manifest.json says of a row of images.npy."""
+
+    split: str
+    label: str | None
+    patient: str | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What manifest.json says of a dataset folder, checked."""
+
+    name: str
+    size: int
+    """Pixels a side."""
+    classes: tuple[str, ...]
+    images_sha256: str
+    """Of the file images.npy."""
+    license: str | None
+    citation: str | None
+    images: tuple[Entry, ...]
+    """Entry i is of row i."""
+
+    @property
+    def identity(self) -> str:
+        """`Dataset.identity`, in hexadecimal."""
+        images = [[image.split, image.label, image.patient] for image in self.images]
+        content = json.dumps([self.images_sha256, self.classes, images])
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,60 +81,76 @@ class Dataset:
 def load_dataset(path: Path, split: str = "train") -> Dataset:
     """Read the images of `split` from a folder made by `cxrgan prepare`; UserError when it is not one, or damaged."""
     manifest = read_manifest(path)
-    try:
-        return _read_split(path, manifest, split)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"the dataset folder {path} is damaged ({error!r}); prepare it again") from error
+    rows = [row for row, image in enumerate(manifest.images) if image.split == split]
+    if not rows:
+        found = ", ".join(dict.fromkeys(image.split for image in manifest.images)) or "none"
+        raise UserError(f"{path} has no images in the split {split!r}; its splits are {found}")
+    places = {None: -1} | {name: place for place, name in enumerate(manifest.classes)}
+    return Dataset(
+        images=np.asarray(_map_images(path / "images.npy", manifest)[rows]),
+        labels=np.array([places[manifest.images[row].label] for row in rows]),
+        classes=manifest.classes,
+        name=manifest.name,
+        split=split,
+        sha256=manifest.images_sha256,
+        identity=manifest.identity,
+    )
 
 
 def load_held_out(path: Path) -> Dataset | None:
     """The images of `val`, else `test`, which no training sees; None where the folder has neither."""
-    counts = read_manifest(path).get("counts", {})
-    return next((load_dataset(path, split) for split in ("val", "test") if split in counts), None)
+    splits = {image.split for image in read_manifest(path).images}
+    return next((load_dataset(path, split) for split in ("val", "test") if split in splits), None)
 
 
-def _read_split(path: Path, manifest: dict[str, Any], split: str) -> Dataset:
-    file = path / "images.npy"
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    if sha256 != manifest["images_sha256"]:
-        raise UserError(f"{file} is not the file its manifest describes; prepare the dataset again")
-    images = np.load(file, mmap_mode="r", allow_pickle=False)
-    classes = tuple(manifest["classes"])
-    rows = [row for row, image in enumerate(manifest["images"]) if image["split"] == split]
-    labels = [manifest["images"][row]["label"] for row in rows]
-    if not rows:
-        found = ", ".join(manifest["counts"])
-        raise UserError(f"{path} has no images in the split {split!r}; its splits are {found}")
-    return Dataset(
-        images=np.asarray(images[rows]),
-        labels=np.array([classes.index(label) if label is not None else -1 for label in labels]),
+def read_manifest(path: Path) -> Manifest:
+    """The manifest.json of a dataset folder; UserError where it lacks something or says what cannot be."""
+    file = path / "manifest.json"
+    try:
+        table = read_json(file, mend=MEND, most=MAX_MANIFEST_BYTES)
+    except FileNotFoundError:
+        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare SOURCE --out {path}") from None
+    if table.values.get("format") != FORMAT:
+        raise UserError(f"{file} is not of format {FORMAT}; {MEND}")
+    classes = tuple(table.names("classes"))
+    entries = []
+    for image in table.tables("images"):
+        label = None if image.values.get("label") is None else image.one_of("label", classes)
+        split, patient = image.one_of("split", SPLITS), image.optional_text("patient")
+        entries.append(Entry(split, label, patient, image.text("origin")))
+    return Manifest(
+        name=table.text("name"),
+        size=table.whole("size", IMAGE_SIZES.start, IMAGE_SIZES.stop - 1),
         classes=classes,
-        name=manifest["name"],
-        split=split,
-        sha256=sha256,
-        identity=identity(manifest),
+        images_sha256=table.text("images_sha256"),
+        license=table.optional_text("license"),
+        citation=table.optional_text("citation"),
+        images=tuple(entries),
     )
 
 
-def identity(manifest: Mapping[str, Any]) -> str:
-    """What a manifest says that a run depends on, as a SHA-256 in hexadecimal: `Dataset.identity`."""
-    images = [[image["split"], image["label"], image["patient"]] for image in manifest["images"]]
-    content = json.dumps([manifest["images_sha256"], manifest["classes"], images])
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest.json of a dataset folder."""
+def _map_images(file: Path, manifest: Manifest) -> "NDArray[np.uint8]":
+    """images.npy as a memory map, after it proved to be that of the manifest: by header and size, then by SHA-256."""
+    shape = (len(manifest.images), manifest.size, manifest.size)
+    wanted = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"  # as np.save writes it
+    num_bytes = shape[0] * shape[1] * shape[2]
     try:
-        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        with open_regular(file, sys.maxsize, mend=MEND) as stream:
+            start = stream.read(10)  # magic, version 1.0, length of the header
+            header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1").strip()
+            if not start.startswith(b"\x93NUMPY\x01\x00") or header != wanted:
+                raise UserError(
+                    f"{file} begins with {header[:HEADER_SHOWN]!r}, but its manifest needs {wanted}; {MEND}"
+                )
+            offset, size = stream.tell(), stream.seek(0, 2)
+            if size - offset != num_bytes:
+                raise UserError(f"{file} has {size - offset:,} bytes of images, but must have {num_bytes:,}; {MEND}")
+            stream.seek(0)
+            if hashlib.file_digest(stream, "sha256").hexdigest() != manifest.images_sha256:
+                raise UserError(f"{file} is not the file its manifest describes; {MEND}")
+            return np.memmap(stream, np.uint8, "r", offset, shape)
     except FileNotFoundError:
-        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare SOURCE --out {path}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path / 'manifest.json'}: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(f"{path / 'manifest.json'} is not of format {FORMAT}; prepare the dataset again")
-    return manifest
+        raise UserError(f"the dataset folder {file.parent} has no images.npy; {MEND}") from None
 
 
 def batch_indices(

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from cxrgan.console import console, track
-from cxrgan.data.dataset import FORMAT
+from cxrgan.data.dataset import FORMAT, SPLITS
 from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides, decode, to_grey
-from cxrgan.data.sources import SPLITS, Record, Source, open_source
+from cxrgan.data.sources import Record, Source, open_source
 from cxrgan.errors import RunError, UserError
 from cxrgan.files import replacing, write_json
 from cxrgan.images import Fit, resize

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cxrgan.data.dataset import SPLITS
 from cxrgan.errors import UserError
 from cxrgan.images import SHEET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-SPLITS = ("train", "val", "test")
 
 CC_BY = "CC BY 4.0"
 KERMANY = (

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from cxrgan.console import ProgressBar, console
+from cxrgan.errors import UserError
 from cxrgan.files import write_bytes
+from cxrgan.tensors import read_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,14 +63,9 @@ def extract(
     digest = hashlib.sha256(f"{network.sha256} {images.shape}".encode())
     digest.update(np.ascontiguousarray(images).data)
     file = cache / f"{digest.hexdigest()}.safetensors" if cache else None
-    if file and file.exists():
-        try:
-            features: dict[str, NDArray[np.float32]] = load_file(file)
-            with contextlib.suppress(OSError):  # a cache that may be read only
-                file.touch()
-            return features
-        except SafetensorError:  # cut off by a crash of the machine: made again below
-            pass
+    kept = _read(file, network, images) if file else None
+    if kept:
+        return kept
     with ProgressBar(f"features of {network.name}", len(images)) as bar:
         features = compute(network, images, bar.advance)
     if cache and file:
@@ -78,6 +74,26 @@ def extract(
             _shrink(cache)
         except OSError as error:
             console.print(f"features are not kept: {cache}: {error.strerror or error}", style="yellow")
+    return features
+
+
+def _read(file: Path, network: FeatureNetwork, images: "NDArray[np.uint8]") -> "dict[str, NDArray[np.float32]] | None":
+    """What a file of the cache holds; None where there is none, or not what `extract` writes: it is made again then.
+
+    The network looks at one image, to know its taps and their widths.
+    """
+    if not file.exists():
+        return None
+    one = compute(network, images[:1])
+    layout = {tap: ("float32", (len(images), *values.shape[1:])) for tap, values in one.items()}
+    try:
+        features = read_tensors(file, layout, mend="")
+    except (FileNotFoundError, UserError):
+        return None
+    if not all(np.isfinite(values).all() for values in features.values()):
+        return None
+    with contextlib.suppress(OSError):  # a cache that may be read only
+        file.touch()
     return features
 
 

@@ -71,7 +71,7 @@ def image_size(path: Path) -> int | None:
     if is_run(path):
         return RunFolder(path).read_info().config.model.image_size
     if (path / "manifest.json").exists():
-        return int(read_manifest(path)["size"])
+        return read_manifest(path).size
     return None
 
 

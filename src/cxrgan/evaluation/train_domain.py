@@ -316,9 +316,9 @@ def is_held_out(patient: str, share: float) -> bool:
 
 def examples(folder: Path, dataset: Dataset) -> Examples:
     """The images of a split, labelled by their file names."""
-    entries = [entry for entry in read_manifest(folder)["images"] if entry["split"] == dataset.split]
-    labels = torch.tensor([label_of(entry["origin"]) for entry in entries])
-    patients = [entry["patient"] or entry["origin"] for entry in entries]
+    entries = [entry for entry in read_manifest(folder).images if entry.split == dataset.split]
+    labels = torch.tensor([label_of(entry.origin) for entry in entries])
+    patients = [entry.patient or entry.origin for entry in entries]
     return Examples(torch.from_numpy(dataset.images).unsqueeze(1), labels, tuple(patients))
 
 

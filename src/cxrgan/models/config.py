@@ -1,11 +1,15 @@
 """What a network is made of, as numbers: known before torch is loaded, so that a bad size fails at once."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from cxrgan.errors import UserError
+from cxrgan.fields import shown
 
 IMAGE_SIZES = range(32, 257, 2)  # M = (L_w + 3) * 2^k with k >= 1 reaches every even size
+MAX_WEIGHTS = 2**30  # of both networks; training takes 16 bytes for each: the weight, its gradient, Adam's two means
+STYLE_WIDTH = 128  # of the stable generator's style
 
 
 @dataclass(frozen=True)
@@ -33,26 +37,46 @@ class DCGANConfig:
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
-            raise UserError(f"channels is {self.channels}, but an image has 1 or 3")
-        for name in ("latent_channels", "latent_size", "ngf", "ndf"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}, but must be at least 1")
+            raise UserError(f"channels is {shown(self.channels)}, but an image has 1 or 3")
+        for name, least in {"latent_channels": 1, "latent_size": 1, "ngf": 1, "ndf": 1, "num_classes": 0}.items():
+            if getattr(self, name) < least:
+                raise UserError(f"{name} is {shown(getattr(self, name))}, but must be at least {least}")
         if not 0 <= self.leaky_relu_slope < 1:
-            raise UserError(f"leaky_relu_slope is {self.leaky_relu_slope}, but must lie in [0, 1)")
+            raise UserError(f"leaky_relu_slope is {shown(self.leaky_relu_slope)}, but must lie in [0, 1)")
         check_image_size(self.image_size)
         if self.latent_size not in latent_sizes(self.image_size):
             possible = ", ".join(str(size) for size in latent_sizes(self.image_size))
+            latent = shown(self.latent_size)
             raise UserError(
-                f"a latent of {self.latent_size} x {self.latent_size} cannot make {self.image_size} pixels: "
+                f"a latent of {latent} x {latent} cannot make {self.image_size} pixels: "
                 f"image size = (latent size + 3) * 2^k; for {self.image_size} pixels the latent size can be "
-                f"{possible}, and a latent size of {self.latent_size} gives image sizes "
+                f"{possible}, and a latent size of {latent} gives image sizes "
                 f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 256'}"
+            )
+        if self.num_weights > MAX_WEIGHTS:
+            raise UserError(
+                f"networks of ngf {shown(self.ngf)}, ndf {shown(self.ndf)}, latent_channels "
+                f"{shown(self.latent_channels)} and {shown(self.num_classes)} classes have more than {MAX_WEIGHTS:,} "
+                "weights, which no usual machine holds; make them smaller"
             )
 
     @property
     def num_doublings(self) -> int:
         """k: how often the generator doubles the L_w + 3 pixels of its first layer."""
         return (self.image_size // (self.latent_size + 3)).bit_length() - 1
+
+    @property
+    def num_weights(self) -> int:
+        """Weights of both networks; their biases and norms, about a thousandth, are left out."""
+        num_halvings, side = halvings(self.image_size)
+        generator = [self.ngf << k for k in reversed(range(self.num_doublings))]
+        discriminator = [self.ndf << k for k in range(num_halvings)]
+        num_inputs = self.latent_channels + self.num_classes
+        pairs = [(num_inputs, generator[0]), *pairwise(generator), (generator[-1], self.channels)]
+        pairs += [(self.channels, discriminator[0]), *pairwise(discriminator)]
+        last = side**2 * discriminator[-1] * max(1, self.num_classes)
+        styles = num_inputs * self.latent_size**2 + 2 * sum(generator) if self.networks == "stable" else 0
+        return 16 * sum(width_in * width_out for width_in, width_out in pairs) + last + STYLE_WIDTH * styles
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -63,7 +87,15 @@ class DCGANConfig:
 def check_image_size(size: int) -> None:
     """Raise UserError unless a network for `size` x `size` pixels exists."""
     if size not in IMAGE_SIZES:
-        raise UserError(f"image size is {size}, but must be an even number from 32 to 256, such as 64 or 128")
+        raise UserError(f"image size is {shown(size)}, but must be an even number from 32 to 256, such as 64 or 128")
+
+
+def halvings(image_size: int) -> tuple[int, int]:
+    """How often a stride-2 layer halves the image, and the pixels a side that the last layer then sees."""
+    num_halvings, side = 0, image_size
+    while side % 2 == 0 and side > 4:
+        num_halvings, side = num_halvings + 1, side // 2
+    return num_halvings, side
 
 
 def latent_sizes(image_size: int) -> list[int]:

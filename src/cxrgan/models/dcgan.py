@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from cxrgan.models.config import DCGANConfig
+from cxrgan.models.config import DCGANConfig, halvings
 from cxrgan.models.convolution import Double, Halve
 
 
@@ -61,14 +61,6 @@ class Discriminator(nn.Sequential):
             ]
         last = nn.Conv2d(widths[-1], max(1, config.num_classes), side, stride=1, padding=0, bias=False)
         super().__init__(*layers, last, nn.Flatten())
-
-
-def halvings(image_size: int) -> tuple[int, int]:
-    """How often a stride-2 layer halves the image, and the pixels a side that the last layer then sees."""
-    num_halvings, side = 0, image_size
-    while side % 2 == 0 and side > 4:
-        num_halvings, side = num_halvings + 1, side // 2
-    return num_halvings, side
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

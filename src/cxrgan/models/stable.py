@@ -11,11 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cxrgan.models.config import DCGANConfig
+from cxrgan.models.config import STYLE_WIDTH, DCGANConfig, halvings
 from cxrgan.models.convolution import Double, Halve
-from cxrgan.models.dcgan import halvings
-
-STYLE_WIDTH = 128
 
 
 class Generator(nn.Module):

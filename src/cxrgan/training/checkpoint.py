@@ -15,26 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from filelock import FileLock, Timeout
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cxrgan import __version__
 from cxrgan.errors import RunLocked, UserError
+from cxrgan.fields import Fields, read_json
 from cxrgan.files import replacing, write_bytes, write_json
+from cxrgan.tensors import Layout, read_tensors
 from cxrgan.training.recipes import DCGAN, TrainConfig, differences, from_dict
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes on one run are not kept apart
-    fcntl = None  # type: ignore[assignment]
 
 Row = Mapping[str, float | int | str | None]
 
 BEST_BY = "frechet_distance"
 """The measurement that decides which checkpoint is the best: the lower, the better."""
 
-ADAM_STATE = {"step", "exp_avg", "exp_avg_sq"}
+ADAM_MEANS = ("exp_avg", "exp_avg_sq")
+
+LOCK = ".lock"
+LEFTOVER = re.compile(r"\.lock|\.config\.\d+\.tmp\.json")
+"""What a process that was killed while it made a run folder may have left in it."""
+
+MEND_CHECKPOINT = "remove that checkpoint's folder to go on from the one before"
 
 FREE_TO_CHANGE = frozenset(
     {
@@ -102,15 +105,23 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def create(self, info: RunInfo) -> None:
-        """Make the folder and write config.json; UserError when there is a run already."""
+        """Make the folder and write config.json; UserError when there is a run already, or anything else."""
+        self._check_free()
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            self._check_free()  # another process may have been faster
+            for leftover in self.path.glob(".config.*"):
+                leftover.unlink()
+            self.write_info(info)
+
+    def _check_free(self) -> None:
         if self.config_file.exists():
             raise UserError(
                 f"{self.path} holds a run already; go on with it: cxrgan train --resume {self.path}, "
                 "or name another folder with --run"
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and not all(LEFTOVER.fullmatch(path.name) for path in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty; name a new folder with --run")
-        self.write_info(info)
 
     def write_info(self, info: RunInfo) -> None:
         """Write config.json."""
@@ -118,17 +129,29 @@ class RunFolder:
 
     def read_info(self) -> RunInfo:
         """What config.json says; UserError when there is no run or its settings are not understood."""
+        table = self.read_config()
+        info = RunInfo(
+            recipe=table.text("recipe"),
+            config=from_dict(table.table("config").values, DCGAN, where=f"{table.where}, config"),
+            data=table.text("data"),
+            data_sha256=table.text("data_sha256"),
+            num_images=table.whole("num_images", 1),
+            classes=table.counts("classes") if "classes" in table else {},
+            data_identity=table.optional_text("data_identity") or "",
+            threads=None if table.values.get("threads") is None else table.whole("threads", 1),
+        )
+        if len(info.classes) != info.config.model.num_classes:
+            table.refuse("classes", f"as many as num_classes, which is {info.config.model.num_classes}")
+        if info.classes and (min(info.classes.values()) < 1 or sum(info.classes.values()) != info.num_images):
+            table.refuse("classes", f"counts of at least 1 that add up to num_images, {info.num_images}")
+        return info
+
+    def read_config(self) -> Fields:
+        """The table of config.json."""
         try:
-            values = json.loads(self.config_file.read_text(encoding="utf-8"))
-            config = from_dict(values["config"], DCGAN, where=str(self.config_file))
-            recipe, data, data_sha256 = (str(values[name]) for name in ("recipe", "data", "data_sha256"))
-            classes = {str(name): int(count) for name, count in values.get("classes", {}).items()}
-            identity, threads = str(values.get("data_identity", "")), values.get("threads")
-            return RunInfo(recipe, config, data, data_sha256, int(values["num_images"]), classes, identity, threads)
+            return read_json(self.config_file, mend="mend it, or start a new run")
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run (no config.json in it)") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"cannot read {self.config_file}: {error!r}") from error
 
     def append_rows(self, rows: Sequence[Row]) -> None:
         """Add lines to metrics.jsonl; a number that is not finite becomes null."""
@@ -153,7 +176,7 @@ class RunFolder:
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
         names = (path.name for path in self.checkpoints.glob("step-*"))
-        return sorted(int(name[5:]) for name in names if re.fullmatch(r"step-\d+", name))
+        return sorted(int(name[5:]) for name in names if re.fullmatch(r"step-([0-9]{6}|[1-9][0-9]{6,})", name))
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:06d}"
@@ -166,14 +189,11 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training this run; the lock of a dead process is no lock."""
-        if fcntl is None:
-            yield
-            return
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunLocked(f"another process is training {self.path}; wait for it or stop it") from None
+        try:
+            lock = FileLock(self.path / LOCK).acquire(timeout=0)
+        except Timeout:
+            raise RunLocked(f"another process is training {self.path}; wait for it or stop it") from None
+        with lock:
             yield
 
     def prune(self, keep: int) -> None:
@@ -222,23 +242,29 @@ def load_checkpoint(
     UserError when it is damaged, or of another configuration: the differences are named.
     """
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        check_same(from_dict(state["config"], DCGAN, where=str(path)), config, where=str(path))
-        for name, network in networks.items():
-            network.load_state_dict(load_file(path / f"{name}.safetensors"))
-        for name, optimizer in optimizers.items():
-            _load_optimizer(optimizer, load_file(path / f"{name}.safetensors"))
-        return Progress(**state["progress"])
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+        state = read_json(path / "state.json", mend=MEND_CHECKPOINT)
+    except FileNotFoundError:
+        raise _damaged(path, "it lacks state.json") from None
+    saved = from_dict(state.table("config").values, DCGAN, where=f"{state.where}, config")
+    check_same(saved, config, where=str(path))
+    progress, step = state.table("progress"), int(path.name.removeprefix("step-"))
+    found = Progress(progress.whole("step", step, step), progress.number("seconds", 0))
+    for name, network in networks.items():
+        load_network(path, name, network)
+    for name, optimizer in optimizers.items():
+        _load_optimizer(path, name, optimizer)
+    return found
 
 
 def load_network(path: Path, name: str, network: nn.Module) -> None:
-    """Put the weights `name` of a checkpoint into `network`."""
-    try:
-        network.load_state_dict(load_file(path / f"{name}.safetensors"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+    """Put the weights `name` of a checkpoint into `network`; one on the device meta gets its first values so.
+
+    UserError where they are not the network's, or not all finite.
+    """
+    tensors = _read(path, name, {key: _layout(value) for key, value in network.state_dict().items()})
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise _damaged(path, f"weights of {name}.safetensors are no finite numbers")
+    network.load_state_dict(tensors, assign=next(network.parameters()).is_meta)
 
 
 def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
@@ -249,11 +275,8 @@ def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
         raise UserError(f"{where} is of another configuration: {listed}; resume without that, or start a new run")
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())
-    return UserError(
-        f"the checkpoint {path} is damaged or incomplete: {reason}; remove it to go on from the one before"
-    )
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(f"the checkpoint {path} is damaged or incomplete: {reason}; {MEND_CHECKPOINT}")
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -262,16 +285,32 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{index}.{key}": value for index, values in state.items() for key, value in values.items()}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _load_optimizer(path: Path, name: str, optimizer: torch.optim.Optimizer) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for name, value in tensors.items():
-        index, key = name.split(".")
-        parameter = parameters[int(index)]
-        if value.shape == parameter.shape:  # the fused step wants the memory format of its parameter
-            value = torch.empty_like(parameter).copy_(value)
-        optimizer.state[parameter][key] = value.to(parameter.device)
-    if any(optimizer.state[parameter].keys() != ADAM_STATE for parameter in parameters):
-        raise ValueError("the optimiser's state lacks a parameter")
+    layout: dict[str, tuple[str, tuple[int, ...]]] = {
+        f"{index}.step": ("float32", ()) for index in range(len(parameters))
+    }
+    layout |= {f"{i}.{mean}": _layout(parameter) for i, parameter in enumerate(parameters) for mean in ADAM_MEANS}
+    tensors = _read(path, name, layout)
+    for index, parameter in enumerate(parameters):
+        state = optimizer.state[parameter]
+        state["step"] = tensors[f"{index}.step"].to(parameter.device)
+        for mean in ADAM_MEANS:  # the fused step wants the memory format of its parameter
+            state[mean] = torch.empty_like(parameter).copy_(tensors[f"{index}.{mean}"])
+
+
+def _read(path: Path, name: str, layout: Layout) -> dict[str, Tensor]:
+    """The tensors of a file of the checkpoint `path`, which must be those of `layout`."""
+    file = path / f"{name}.safetensors"
+    try:
+        arrays = read_tensors(file, layout, mend=MEND_CHECKPOINT)
+    except FileNotFoundError:
+        raise _damaged(path, f"it lacks {file.name}") from None
+    return {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+
+def _layout(tensor: Tensor) -> tuple[str, tuple[int, ...]]:
+    return str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

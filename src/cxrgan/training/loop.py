@@ -67,12 +67,13 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
     _check_fits(config, dataset)
     if config.conditional:
         config = replace(config, model=replace(config.model, num_classes=len(dataset.classes)))
-    folder = RunFolder(path)
+    folder, config = RunFolder(path), settled(config)
+    _try_to_build(config)
     classes = class_counts(dataset) if config.conditional else {}
     folder.create(
         RunInfo(
             recipe=recipe,
-            config=settled(config),
+            config=config,
             data=data,
             data_sha256=dataset.sha256,
             num_images=len(dataset.images),
@@ -82,6 +83,17 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
         )
     )
     return folder
+
+
+def _try_to_build(config: TrainConfig) -> None:
+    """UserError where the machine has no memory for the networks: before there is a run folder."""
+    try:
+        new_players(config, torch.device(config.device))
+    except (MemoryError, RuntimeError) as error:  # torch's, on the CPU, is a plain RuntimeError
+        raise UserError(
+            f"cannot build the networks of {config.model.num_weights:,} weights on {config.device}: "
+            f"{str(error).splitlines()[0]}; make them smaller with --ngf and --ndf, or close other programs"
+        ) from error
 
 
 def class_counts(dataset: Dataset) -> dict[str, int]:
@@ -118,6 +130,7 @@ def train(
     with _disk_errors(folder), folder.locked(), full_float32(), _stop_requests() as stop:
         check_same(info.config, config, where=str(folder.path))
         _check_same_data(info, dataset)
+        _check_fits(config, dataset)
 
         device = torch.device(config.device)
         num_images = len(dataset.images)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cxrgan.errors import UserError
+from cxrgan.fields import is_number, read_bytes, shown
 from cxrgan.models.config import DCGANConfig
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -17,6 +18,9 @@ Precision = Literal["auto", "fp32", "bf16"]
 Loss = Literal["non-saturating", "saturating", "relativistic"]
 Config = TypeVar("Config")
 MAX_SEED = 2**62  # what PyTorch's generators take, with room for counting on
+MAX_TOML_BYTES = 2**20
+MAX_LENGTH = 10**10  # steps or epochs: centuries
+MAX_BYTES = 2**36  # of images and latents that are held at once
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,21 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, least in _AT_LEAST.items():
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise UserError(f"{name} is {value}, but must be at least {least}")
-        if self.seed > MAX_SEED:
-            raise UserError(f"seed is {self.seed}, but must be at most {MAX_SEED}")
+            most = MAX_LENGTH if name == "steps" else MAX_SEED
+            if value is not None and not least <= value <= most:
+                limit = f"at least {least}" if value < least else f"at most {most}"
+                raise UserError(f"{name} is {shown(value)}, but must be {limit}")
+        image = 4 * max(self.model.image_size**2, math.prod(self.model.latent_shape))  # float32
+        for name in ("batch_size", "num_samples", "num_evaluated"):
+            if getattr(self, name) * image > MAX_BYTES:
+                raise UserError(
+                    f"{name} is {shown(getattr(self, name))}, but so many images and latents of {image:,} bytes need "
+                    f"more memory than {MAX_BYTES / 2**30:.0f} GiB; ask for fewer"
+                )
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise UserError(f"lr is {self.lr}, but must be above 0, such as 2e-4")
-        if not (self.epochs > 0 and math.isfinite(self.epochs)):
-            raise UserError(f"epochs is {self.epochs}, but must be above 0")
+        if not 0 < self.epochs <= MAX_LENGTH:
+            raise UserError(f"epochs is {shown(self.epochs)}, but must be above 0 and at most {MAX_LENGTH}")
         if not (self.gradient_penalty >= 0 and math.isfinite(self.gradient_penalty)):
             raise UserError(f"gradient_penalty is {self.gradient_penalty}, but must be 0 or more")
         if not 0 <= self.augment <= 1:
@@ -189,7 +200,7 @@ def recipe(name: str) -> TrainConfig:
 def from_dict(values: Mapping[str, Any], base: Config, *, where: str) -> Config:
     """`base` with the fields named in `values` (from JSON or TOML) put in; nested tables for nested configs.
 
-    A name that is no field and a value of another type are a UserError that names `where` it was read.
+    A name that is no field and a value of another type or out of its range are a UserError that names `where`.
     """
     hints = get_type_hints(type(base))
     names = [f.name for f in fields(base)]  # type: ignore[arg-type]
@@ -198,23 +209,29 @@ def from_dict(values: Mapping[str, Any], base: Config, *, where: str) -> Config:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the names are {', '.join(names)}"
-            raise UserError(f"{where}: there is no setting {name!r}; {hint}")
+            raise UserError(f"{where}: there is no setting {shown(name)}; {hint}")
         current = getattr(base, name)
         if is_dataclass(current) and isinstance(value, Mapping):
             changes[name] = from_dict(value, current, where=f"{where}, {name}")
         elif _is_of(value, hints[name]):
             changes[name] = value
         else:
-            raise UserError(f"{where}: {name} is {value!r}, but must be {_describe(hints[name])}")
-    return replace(base, **changes)  # type: ignore[type-var]
+            raise UserError(f"{where}: {name} is {shown(value)}, but must be {_describe(hints[name])}")
+    try:
+        return replace(base, **changes)  # type: ignore[type-var]
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def read_toml(file: Path) -> dict[str, Any]:
     """The values of a TOML file; UserError when it cannot be read."""
+    mend = "give a TOML file of settings"
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
+        return tomllib.loads(read_bytes(file, MAX_TOML_BYTES, mend=mend).decode())
+    except FileNotFoundError:
+        raise UserError(f"there is no file {file}; {mend}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {file}: {error}; {mend}") from error
 
 
 def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str) -> TrainConfig:
@@ -242,7 +259,7 @@ def _is_of(value: Any, hint: Any) -> bool:
         return any(_is_of(value, part) for part in get_args(hint))
     if hint is bool or isinstance(value, bool):
         return hint is bool and isinstance(value, bool)
-    return isinstance(value, (int, float) if hint is float else hint)
+    return is_number(value) if hint is float else isinstance(value, hint)
 
 
 def _describe(hint: Any) -> str:
