@@ -13,6 +13,7 @@ from PIL import Image
 from tiny import write_tiny_dataset
 
 from cxrgan.cli import main
+from cxrgan.report import plot_losses
 from cxrgan.training.checkpoint import RunFolder
 from cxrgan.training.observers import LiveLine
 
@@ -199,6 +200,17 @@ def test_the_live_line_shows_what_the_game_is_about(loss: str, seen: set[str]) -
     line = LiveLine(bar, relativistic=loss == "relativistic")  # type: ignore[arg-type]
     line.on_rows([{"loss_d": 0.5, "loss_g": 0.9, "d_real": 0.6, "d_fake": 0.4, "margin": 1.25}])
     assert {name for name in ("margin", "D(x)", "D(G(z))") if name in texts[0]} == seen
+
+
+@pytest.mark.parametrize(("relativistic", "below"), [(True, {"margin"}), (False, {"d_real", "d_fake"})])
+def test_the_plot_shows_what_the_game_is_about(
+    relativistic: bool, below: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("cxrgan.report._curve", lambda axes, rows, name, label, colour: drawn.append(name))
+    monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *arguments, **named: None)
+    plot_losses([], tmp_path / "losses.png", relativistic=relativistic)
+    assert set(drawn) == {"loss_g", "loss_d"} | below
 
 
 def test_a_missing_tensorboard_spoils_no_run_folder(
