@@ -84,7 +84,7 @@ def _is_refused(read: Callable[[], object], named: str, what: str) -> bool:
     except UserError as error:
         message = str(error)
     except Exception as error:
-        pytest.fail(f"{what}: {error!r}")
+        pytest.fail(f"{what}: {repr(error)[:300]}")
     assert named in message, f"{what}: {message}"
     assert len(message) < 2000, what
     return True

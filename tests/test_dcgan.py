@@ -1,5 +1,6 @@
 """Sizes, parameter counts and weights of the DCGAN, and the reports' six configurations."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from cxrgan.errors import UserError
 from cxrgan.models.config import IMAGE_SIZES, DCGANConfig, image_sizes, latent_sizes
 from cxrgan.models.dcgan import Discriminator, Generator, initialise
+from cxrgan.models.networks import build_discriminator, build_generator
 from cxrgan.training.recipes import RECIPES
 
 
@@ -99,3 +101,19 @@ def test_the_first_weights_are_the_papers() -> None:
     assert abs(weights["3.weight"].std() - 0.02) < 0.001
     assert abs(weights["4.weight"].mean() - 1) < 0.01
     assert weights["4.bias"].abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_the_sum_that_bounds_the_networks_is_that_of_their_weights(name: str, num_classes: int) -> None:
+    config = replace(RECIPES[name].model, num_classes=num_classes)
+    with torch.device("meta"):
+        networks = [build_generator(config), build_discriminator(config)]
+    weights = sum(value.numel() for network in networks for value in network.parameters() if value.ndim > 1)
+    assert config.num_weights == pytest.approx(weights, rel=1e-4)  # stable's last layer has an input more
+
+
+@pytest.mark.parametrize("field", ["ngf", "ndf", "latent_channels", "num_classes"])
+def test_networks_that_no_machine_holds_are_refused(field: str) -> None:
+    with pytest.raises(UserError, match=r"have more than 1,073,741,824 weights, which no usual machine holds"):
+        replace(RECIPES["exp3"].model, **{field: 10**12})  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+from mutations import check_mutations, check_no_file
 from tiny import TINY, write_tiny_dataset
 
 from cxrgan.cli import main
@@ -132,8 +133,9 @@ def test_the_page_is_accessible(run: Path) -> None:
 
 def test_names_from_files_are_shown_as_text(run: Path, tmp_path: Path) -> None:
     config = json.loads((run / "config.json").read_text())
-    config |= {"recipe": EVIL, "data": f"/nowhere/{EVIL}", "data_sha256": EVIL, "classes": {EVIL: 40}}
+    config |= {"recipe": EVIL, "data": f"/nowhere/{EVIL}", "data_sha256": EVIL, "classes": {"<b>class": 40}}
     config |= {"cxrgan": EVIL, "torch": EVIL}
+    config["config"]["conditional"], config["config"]["model"]["num_classes"] = True, 1
     (run / "config.json").write_text(json.dumps(config))
     row = ROW | dict.fromkeys(("metric", "features", "tap", "resize", "split", "label"), EVIL)
     rows = [row, {"metric": EVIL, "value": None, "note": EVIL, "features": EVIL}]
@@ -149,6 +151,7 @@ def test_names_from_files_are_shown_as_text(run: Path, tmp_path: Path) -> None:
         assert not page.all("script")
         assert page.text.count(EVIL) > 12
         assert "<b>run" in page.text
+        assert "40 <b>class" in page.text
 
 
 def test_real_images_stay_out_on_request(run: Path) -> None:
@@ -245,6 +248,50 @@ def test_a_damaged_file_is_named_in_one_line(file: str, content: str, run: Path)
         report(run)
     assert "\n" not in str(error.value)
     assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("seed", [EVIL, 1.5, [], 10**30])
+def test_a_seed_that_is_no_number_reaches_no_page(seed: object, run: Path) -> None:
+    content = {"target": "run", "data": "tiny", "rows": [ROW | {"seed": seed}]}
+    (run / "evaluation.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"evaluation\.json, rows\[0\]: seed is .* but must be a whole number"):
+        report(run)
+    assert not (run / "report.html").exists()
+
+
+DRAWN = ROW | {"floor_std": 0.1, "n_floor": [20, 20], "floor_draws": 16, "floor_corrected": True}
+UNMEASURED = {"metric": "all", "value": None, "note": "no network", "features": "inception"}
+FINDING = {"name": "noise", "since": 3, "evidence": "grain 0", "advice": "a lower --lr"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("evaluation.json", {"target": "run", "data": "tiny", "n_real": 40, "n_fake": 40, "rows": [ROW]}),
+        ("evaluation.json", {"target": "run", "data": "tiny", "rows": [DRAWN, UNMEASURED]}),
+        ("evaluation.json", {"target": "run", "data": "tiny", "rows": [UNMEASURED]}),
+        ("diagnosis.json", {"step": 6, "verdict": "noise", "findings": [FINDING]}),
+        ("experiments.json", sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
+        ("config.json", None),
+    ],
+)
+def test_no_file_of_a_run_is_too_hostile_for_its_report(
+    name: str, content: object, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path if name == "experiments.json" else run
+    monkeypatch.setattr("cxrgan.page._grids", lambda folder: {})  # pictures take the time
+    if content:
+        (target / name).write_text(json.dumps(content))
+    if name == "experiments.json":
+        run.rename(tmp_path.parent / "elsewhere")
+
+    def read() -> None:
+        page = report(target)
+        assert page.open == []
+        assert not page.all("script")
+
+    assert check_mutations(target / name, read)
+    check_no_file(target / name, read)
 
 
 def test_the_command_writes_it_where_it_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

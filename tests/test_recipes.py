@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from mutations import check_no_file, mutated
 
 from cxrgan.errors import UserError
-from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, differences, from_dict, recipe
+from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, differences, from_dict, read_toml, recipe
 
 PUBLISHED = {  # image size, latent, ngf, ndf, epochs, lr: the first report's table
     "exp1": (64, (100, 1, 1), 64, 64, 50, 1e-4),
@@ -65,6 +66,31 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
 def test_a_bad_setting_is_named_with_its_value(values: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         from_dict(values, DCGAN, where="here")
+
+
+def test_no_setting_of_a_file_is_too_hostile_to_be_read_or_refused() -> None:
+    for what, values in mutated(dataclasses.asdict(RECIPES["exp5"])):
+        try:
+            config = from_dict(values, DCGAN, where="my.toml")
+        except UserError as error:
+            message = str(error)
+            if not message.startswith("my.toml"):
+                pytest.fail(f"{what}: {message}")
+        else:
+            assert config.num_steps(5216) * config.batch_size < 2**63
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"lr = ", b"a = " + b"[" * 5000, b"x" * 2**21])
+def test_a_file_of_settings_that_is_none_is_named(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"my\.toml.*give a TOML file of settings"):
+        read_toml(file)
+
+
+def test_a_fifo_of_settings_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("lr = 1e-3")
+    check_no_file(tmp_path / "my.toml", lambda: read_toml(tmp_path / "my.toml"))
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zipfile
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -228,6 +229,43 @@ def test_npz_with_several_labels_an_image_is_unlabelled(tmp_path: Path) -> None:
 def test_malformed_npz_is_a_clear_error(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         npz_source(medmnist(tmp_path / "bad.npz", **changes))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (4, 28, 10000000000000000000000), }",
+        "{'descr': 3, 'fortran_order': 'x', 'shape': 'x', }",
+        "{[]: 1}",
+        "(" * 300,
+        "'unclosed",
+        "{",
+        "\x00",
+    ],
+)
+def test_npz_with_a_header_that_lies_is_a_clear_error(tmp_path: Path, header: str) -> None:
+    whole = medmnist(tmp_path / "whole.npz")
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(tmp_path / "bad.npz", "w") as bad:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "train_images.npy":
+                content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + content[128:]
+            bad.writestr(name, content)
+    with pytest.raises(UserError, match=r"bad\.npz"):
+        npz_source(tmp_path / "bad.npz")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are any bytes on Linux only")
+def test_a_folder_that_can_name_no_class_is_set_aside(tmp_path: Path) -> None:
+    for name in (b"NORMAL", b"bad\xff", b"red\x1b[31m", b"two\nlines", b"back\\slash"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        (folder / "a.png").touch()
+    source = folder_source(tmp_path)
+    assert [record.label for record in source.records] == ["NORMAL"]
+    assert [item.reason for item in source.rejected] == ["in a folder whose name can be no class"] * 4
 
 
 def test_npz_that_is_no_archive_is_a_clear_error(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from cxrgan import __version__
 from cxrgan.console import duration
 from cxrgan.evaluation.evaluate import SCORE_TAP
-from cxrgan.experiments import MEASURED_EVERY, Experiment, Published, Sweep, read_json
+from cxrgan.experiments import MEASURED_EVERY, Experiment, Published, Sweep
 from cxrgan.files import write_bytes, write_json
+from cxrgan.results import read_diagnosis, read_failure
 from cxrgan.training.checkpoint import FREE_TO_CHANGE
 from cxrgan.training.recipes import DCGAN, TrainConfig, differences
 
@@ -82,7 +83,7 @@ def read_result(sweep: Sweep, experiment: Experiment) -> Result:
         config=sweep.config(experiment),
         published=experiment.published,
         seconds=rows[-1]["seconds"] if rows else None,
-        verdict=read_json(folder.path / "diagnosis.json").get("verdict"),
+        verdict=read_diagnosis(folder.path / "diagnosis.json").get("verdict"),
         evaluation=evaluation,
         measured=[row for row in rows if "frechet_distance" in row],
     )
@@ -91,9 +92,9 @@ def read_result(sweep: Sweep, experiment: Experiment) -> Result:
 def _state(sweep: Sweep, experiment: Experiment) -> str:
     if sweep.evaluation(experiment):
         return "finished"
-    failure = read_json(sweep.failure_file(experiment))
-    if failure:
-        return f"failed: {failure['reason']}"
+    failure = read_failure(sweep.failure_file(experiment))
+    if failure is not None:
+        return f"failed: {failure}"
     folder = sweep.folder(experiment)
     if not folder.config_file.exists():
         return "not started"

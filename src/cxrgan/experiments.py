@@ -5,7 +5,6 @@ time and goes on where it was.
 """
 
 import contextlib
-import json
 import re
 import signal
 import threading
@@ -23,6 +22,7 @@ from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.files import write_json
+from cxrgan.results import read_evaluation
 from cxrgan.runs import measure, train_run
 from cxrgan.training.checkpoint import RunFolder, check_same
 from cxrgan.training.loop import start
@@ -106,10 +106,10 @@ class Sweep:
         """Steps of the whole run, which must have been started."""
         return self.config(experiment).num_steps(self.folder(experiment).read_info().num_images)
 
-    def evaluation(self, experiment: Experiment) -> dict[str, Any] | None:
+    def evaluation(self, experiment: Experiment) -> Mapping[str, Any] | None:
         """What evaluation.json says of the last step; None where that has not been trained and measured."""
         folder = self.folder(experiment)
-        evaluation = read_json(folder.path / "evaluation.json")
+        evaluation = read_evaluation(folder.path / "evaluation.json")
         last = self.num_steps(experiment) if folder.config_file.exists() else None
         if last not in folder.steps() or evaluation.get("target") != f"{experiment.name}, step {last}":
             return None
@@ -271,14 +271,3 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file of a run folder; nothing where there is none."""
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise UserError(f"cannot read {file}: {error}; remove it") from error
-    return values

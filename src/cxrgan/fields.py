@@ -165,7 +165,7 @@ def open_regular(path: Path, most: int, *, mend: str) -> Iterator[BufferedReader
     FileNotFoundError is for the caller; anything else that hinders, here or in the block, is a UserError.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with _open_at_once(path) as file:
             check_regular(path, os.fstat(file.fileno()), most, mend=mend)
             yield file
     except FileNotFoundError:
@@ -174,10 +174,11 @@ def open_regular(path: Path, most: int, *, mend: str) -> Iterator[BufferedReader
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from error
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_at_once(path: Path) -> BufferedReader:
+    """Waits for no FIFO. A name with a NUL or half a character, as files may give one, is an OSError like any other."""
     try:
-        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    except ValueError as error:  # a NUL or half a character in a name that a file gave
+        return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    except ValueError as error:
         raise OSError(str(error)) from error
 
 

@@ -5,7 +5,6 @@ It reads what was written and computes nothing anew. Whatever comes from a file 
 
 import base64
 import contextlib
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +18,12 @@ from PIL import Image
 
 from cxrgan.chart import Line, chart
 from cxrgan.console import duration
+from cxrgan.data.dataset import Manifest, read_manifest
 from cxrgan.errors import UserError
 from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
 from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes
+from cxrgan.results import read_diagnosis, read_evaluation, read_sweep_page
 from cxrgan.training.checkpoint import BEST_BY, FREE_TO_CHANGE, RunFolder, RunInfo
 from cxrgan.training.recipes import RECIPES, differences
 
@@ -179,7 +180,7 @@ def write_report(target: Path, out: Path, *, without_real: bool) -> None:
         f"<title>{escape(name)}: report of cxrgan</title>\n<style>{CSS}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
-    write_bytes(out, page.encode())
+    write_bytes(out, page.encode("utf-8", "backslashreplace"))
 
 
 def _runs(target: Path, name: str, *, with_real: bool) -> str:
@@ -190,8 +191,7 @@ def _runs(target: Path, name: str, *, with_real: bool) -> str:
         raise UserError(f"{target} holds no run and no folders of runs; give a folder that `cxrgan train` made")
     parts = [f"<h1>{escape(name)}</h1>", _not_for()]
     if table.exists():
-        with _reading(table):
-            parts.append(_experiments(json.loads(table.read_text(encoding="utf-8"))["page"], folders))
+        parts.append(_experiments(read_sweep_page(table), folders))
     else:
         parts.append(f"<p>{len(folders)} runs: {', '.join(_links(folders).values())}</p>")
     for index, folder in enumerate(folders):
@@ -276,45 +276,42 @@ def _last_samples(folder: RunFolder, info: RunInfo, width: int) -> str:
 
 
 def _diagnosis(folder: RunFolder) -> str:
-    file = folder.path / "diagnosis.json"
-    if not file.exists():
+    found = read_diagnosis(folder.path / "diagnosis.json")
+    if not found:
         return _missing("The doctor has not looked yet; it does while a run trains", "cxrgan train --resume RUN")
-    with _reading(file):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not found["findings"]:
-            return f'<p class="box good"><b>Healthy</b> at step {found["step"]:,}: the doctor finds nothing wrong.</p>'
-        return "\n".join(
-            f'<div class="box bad"><p><b>{escape(finding["name"]).capitalize()}</b> since step {finding["since"]:,}</p>'
-            f"<p>Evidence: {escape(finding['evidence'])}.</p>"
-            f"<p>What to do: {re.sub('--[a-z-]+', FLAG, escape(finding['advice']))}.</p></div>"
-            for finding in found["findings"]
-        )
+    if not found["findings"]:
+        return f'<p class="box good"><b>Healthy</b> at step {found["step"]:,}: the doctor finds nothing wrong.</p>'
+    return "\n".join(
+        f'<div class="box bad"><p><b>{escape(finding["name"].capitalize())}</b> since step {finding["since"]:,}</p>'
+        f"<p>Evidence: {escape(finding['evidence'])}.</p>"
+        f"<p>What to do: {re.sub('--[a-z-]+', FLAG, escape(finding['advice']))}.</p></div>"
+        for finding in found["findings"]
+    )
 
 
 def _evaluation(folder: RunFolder) -> str:
     """A table for each network and class, each saying what was measured on what."""
-    file = folder.path / "evaluation.json"
-    if not file.exists():
+    found = read_evaluation(folder.path / "evaluation.json")
+    if not found:
         return _missing("Not measured yet", "cxrgan evaluate RUN --data DIR")
-    with _reading(file):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        tables = []
-        for group in evaluation_groups(found["rows"]):
-            row = group[0]
-            split = f" ({escape(row['split'])})" if row["split"] else ""  # a plain folder has none
-            caption = (
-                f"<b>{escape(row['label'] or 'All images')}</b>, by {escape(row['features'])}: {row['n_fake']:,} "
-                f"generated against {row['n_real']:,} real{split}, resized: {escape(row['resize'])}, seed {row['seed']}"
-            )
-            cells = [[escape(cell) for cell in evaluation_cells(row)] for row in group]
-            tables.append(_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4}))
-        notes = "".join(f'<p class="dim">{escape(note)}</p>' for note in evaluation_notes(found["rows"]))
-        target = escape(f"{found['target']}, against {found['data']}.")
-        return (
-            f"<p>{target} An arrow tells the better direction. The floor is the same metric between two halves of the "
-            "real images: what a generator would get whose images cannot be told from the data. The ratio is that of "
-            f'the value to it.</p>\n<div class="pair tables">{"".join(tables)}</div>\n{notes}'
+    tables = []
+    for group in evaluation_groups(found["rows"]):
+        row = group[0]
+        split = f" ({row['split']})" if row["split"] else ""  # a plain folder has none
+        measured = (
+            f", by {row['features']}: {row['n_fake']:,} generated against {row['n_real']:,} real{split}, resized: "
+            f"{row['resize']}, seed {row['seed']}"
         )
+        caption = f"<b>{escape(row['label'] or 'All images')}</b>{escape(measured)}"
+        cells = [[escape(cell) for cell in evaluation_cells(row)] for row in group]
+        tables.append(_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4}))
+    notes = "".join(f'<p class="dim">{escape(note)}</p>' for note in evaluation_notes(found["rows"]))
+    target = escape(f"{found['target']}, against {found['data']}.")
+    return (
+        f"<p>{target} An arrow tells the better direction. The floor is the same metric between two halves of the "
+        "real images: what a generator would get whose images cannot be told from the data. The ratio is that of "
+        f'the value to it.</p>\n<div class="pair tables">{"".join(tables)}</div>\n{notes}'
+    )
 
 
 def _curves(rows: Sequence[Mapping[str, Any]], *, relativistic: bool) -> str:
@@ -416,21 +413,19 @@ def _settings(info: RunInfo, level: int) -> str:
 
 def _card(folder: RunFolder, info: RunInfo) -> str:
     """What somebody must know who is given the generator."""
-    with _reading(folder.config_file):
-        versions = json.loads(folder.config_file.read_text(encoding="utf-8"))
-    manifest = _manifest(info)
+    written_by, manifest = folder.read_config(), _manifest(info)
     counts = ", ".join(f"{count:,} {name}" for name, count in info.classes.items())
     halflife = info.config.ema_halflife
     facts = {
         "What": f"A generator of synthetic chest X-rays, {info.config.model.image_size} pixels a side, grey",
         "Weights": f"moving average over {halflife:,} images seen" if halflife else "of the last step, not averaged",
         "Checkpoints": ", ".join(f"step {step:,}" for step in folder.steps()) or "none",
-        "Data": str(manifest.get("name", Path(info.data).name)),
+        "Data": manifest.name if manifest else Path(info.data).name,
         "Training images": f"{info.num_images:,}" + (f": {counts}" if counts else ""),
         "SHA-256 of the data": info.data_sha256,
-        "Licence of the data": str(manifest.get("license") or "not known here; ask where the images come from"),
-        "Citation": str(manifest.get("citation") or ""),
-        "Made with": f"cxrgan {versions.get('cxrgan')}, PyTorch {versions.get('torch')}",
+        "Licence of the data": (manifest and manifest.license) or "not known here; ask where the images come from",
+        "Citation": (manifest and manifest.citation) or "",
+        "Made with": f"cxrgan {written_by.optional_text('cxrgan')}, PyTorch {written_by.optional_text('torch')}",
         "Not for": NOT_FOR,
     }
     lines = "".join(
@@ -439,13 +434,13 @@ def _card(folder: RunFolder, info: RunInfo) -> str:
     return f'<table class="card"><tbody>{lines}</tbody></table>'
 
 
-def _manifest(info: RunInfo) -> Mapping[str, Any]:
-    """What the dataset folder says of itself, where it still lies and holds the images of the run; else nothing."""
+def _manifest(info: RunInfo) -> Manifest | None:
+    """What the dataset folder says of itself, where it still lies and holds the images of the run."""
     try:
-        manifest = json.loads((Path(info.data) / "manifest.json").read_text(encoding="utf-8"))
-        return manifest if manifest["images_sha256"] == info.data_sha256 else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
+        manifest = read_manifest(Path(info.data))
+    except UserError:
+        return None
+    return manifest if manifest.images_sha256 == info.data_sha256 else None
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ Nothing is decoded here: a record says where an image is and what is known of it
 import os
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +14,7 @@ import numpy as np
 
 from cxrgan.data.dataset import SPLITS
 from cxrgan.errors import UserError
+from cxrgan.fields import is_name
 from cxrgan.images import SHEET
 
 if TYPE_CHECKING:
@@ -148,6 +148,9 @@ def folder_source(root: Path) -> Source:
         outside = [record.origin for record in records if not record.split]
         rejected += [Rejected(origin, "outside the folders train, val and test") for origin in outside]
         records = [record for record in records if record.split]
+    nameless = [record.origin for record in records if not is_name(record.label or "none")]
+    rejected += [Rejected(origin, "in a folder whose name can be no class") for origin in nameless]
+    records = [record for record in records if is_name(record.label or "none")]
     return Source(_text(root.name), None, None, tuple(records), tuple(rejected))
 
 
@@ -292,7 +295,9 @@ def _load_npz(path: Path) -> "dict[str, NDArray[np.uint8]]":
             raise UserError(f"{path} unpacks to more than {MAX_NPZ_BYTES:,} bytes; give a smaller file")
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in keys}
-    except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except UserError:
+        raise
+    except Exception as error:  # numpy evaluates headers, and zip files have no common base class of their errors
         raise UserError(f"{path} is no readable .npz file: {error}") from error
 
 

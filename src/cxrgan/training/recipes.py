@@ -229,7 +229,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_bytes(file, MAX_TOML_BYTES, mend=mend).decode())
     except FileNotFoundError:
-        raise UserError(f"there is no file {file}; {mend}") from None
+        raise UserError(f"cannot read {file}: there is no such file; {mend}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read {file}: {error}; {mend}") from error
 
