@@ -79,7 +79,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare SOURCE --out {path}") from None
+        what = f"{path} --out NEWFOLDER --size 64" if path.exists() else f"SOURCE --out {path}"  # never over the source
+        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare {what}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path / 'manifest.json'}: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 KID_SUBSET = 1000  # images; fewer where there are fewer
-SCORE_TAP = "logits_unbiased"
 
 
 def evaluate(
@@ -93,10 +92,9 @@ def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int
         return {"inception_score": inception_score(logits=fake, seed=seed)}
 
     measures: list[tuple[str, Measure]] = [(tap, distance) for tap in taps if not tap.startswith("logits")]
-    measures += [(network.main_tap, kernel), (network.main_tap, manifold)]
-    if SCORE_TAP in taps:
-        measures.append((SCORE_TAP, score))
-    return measures
+    if not network.main_tap.startswith("logits"):
+        measures += [(network.main_tap, kernel), (network.main_tap, manifold)]
+    return measures + [(tap, score) for tap in taps if tap.startswith("logits")]
 
 
 def _rows(measure: "Measure", real: "Features", fake: "Features", halves: "tuple[Features, Features]") -> list[Row]:
