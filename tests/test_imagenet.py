@@ -67,13 +67,13 @@ class PlainB(nn.Module):
 class PlainC(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        flat, tall = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
         self.branch1x1 = Layer(768, 192, 1)
-        self.branch7x7_1, self.branch7x7_2 = Layer(768, width, 1), Layer(width, width, **flat)
-        self.branch7x7_3 = Layer(width, 192, **tall)
-        self.branch7x7dbl_1, self.branch7x7dbl_2 = Layer(768, width, 1), Layer(width, width, **tall)
-        self.branch7x7dbl_3, self.branch7x7dbl_4 = Layer(width, width, **flat), Layer(width, width, **tall)
-        self.branch7x7dbl_5 = Layer(width, 192, **flat)
+        self.branch7x7_1, self.branch7x7_2 = Layer(768, width, 1), Layer(width, width, (1, 7), padding=(0, 3))
+        self.branch7x7_3 = Layer(width, 192, (7, 1), padding=(3, 0))
+        self.branch7x7dbl_1, self.branch7x7dbl_2 = Layer(768, width, 1), Layer(width, width, (7, 1), padding=(3, 0))
+        self.branch7x7dbl_3 = Layer(width, width, (1, 7), padding=(0, 3))
+        self.branch7x7dbl_4 = Layer(width, width, (7, 1), padding=(3, 0))
+        self.branch7x7dbl_5 = Layer(width, 192, (1, 7), padding=(0, 3))
         self.pool, self.branch_pool = nn.AvgPool2d(3, 1, 1), Layer(768, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,9 +101,8 @@ class PlainE(nn.Module):
         super().__init__()
         self.branch1x1, self.branch3x3_1 = Layer(width, 320, 1), Layer(width, 384, 1)
         self.branch3x3dbl_1, self.branch3x3dbl_2 = Layer(width, 448, 1), Layer(448, 384, 3, padding=1)
-        for stem in ("branch3x3_2", "branch3x3dbl_3"):
-            self.add_module(f"{stem}a", Layer(384, 384, (1, 3), padding=(0, 1)))
-            self.add_module(f"{stem}b", Layer(384, 384, (3, 1), padding=(1, 0)))
+        self.branch3x3_2a, self.branch3x3dbl_3a = (Layer(384, 384, (1, 3), padding=(0, 1)) for _ in range(2))
+        self.branch3x3_2b, self.branch3x3dbl_3b = (Layer(384, 384, (3, 1), padding=(1, 0)) for _ in range(2))
         self.pool, self.branch_pool = nn.AvgPool2d(3, 1, 1), Layer(width, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -165,8 +164,11 @@ def plain() -> PlainClassifier:
             elif isinstance(layer, nn.BatchNorm2d):
                 layer.weight.uniform_(0.5, 1.5)
                 layer.bias.normal_(0, 0.5)
-                layer.running_mean.normal_(0, 0.1)  # type: ignore[union-attr, operator]
-                layer.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr, operator]
+        for name, statistic in network.named_buffers():
+            if name.endswith("running_mean"):
+                statistic.normal_(0, 0.1)
+            elif name.endswith("running_var"):
+                statistic.uniform_(0.5, 1.5)
     return network
 
 
@@ -195,7 +197,8 @@ def images() -> Tensor:
 @pytest.fixture(scope="module")
 def expected(plain: PlainClassifier, images: Tensor) -> Tensor:
     with torch.inference_mode():
-        return plain(images)
+        logits: Tensor = plain(images)
+    return logits
 
 
 def difference(actual: Tensor, expected: Tensor) -> float:
