@@ -367,7 +367,7 @@ def test_the_download_is_seen(server: Server, capsys: pytest.CaptureFixture[str]
     assert "Inception weights, MiB 4/4" in capsys.readouterr().err
 
 
-TWO = """
+DOWNLOAD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -381,16 +381,34 @@ find_weights(replace(FID_WEIGHTS, url=url, sha256=sha256), None)
 """
 
 
-def test_of_two_processes_one_downloads(server: Server) -> None:
+def begin_download(published: PublishedWeights) -> "subprocess.Popen[str]":
+    """In a process of its own."""
+    command = [sys.executable, "-c", DOWNLOAD, published.url, published.sha256, str(published.cached.parent)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits(server: Server) -> None:
     server.seconds = 3.0
-    published = server.published
-    command = [sys.executable, "-c", TWO, published.url, published.sha256, str(published.cached.parent)]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [begin_download(server.published) for _ in range(2)]
     errors = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
     assert server.num_requests == 1
-    assert published.cached.read_bytes() == server.content
-    assert files_beside(published.cached) == [published.cached.name]
+    assert server.published.cached.read_bytes() == server.content
+    assert files_beside(server.published.cached) == [server.published.cached.name]
+    assert sum("another process is downloading weights.pth" in error for error in errors) == 1
+
+
+def test_a_download_that_was_killed_is_in_nobodys_way(server: Server) -> None:
+    server.seconds = 30.0
+    process = begin_download(server.published)
+    while server.num_requests == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert not server.published.cached.exists()
+    server.seconds = 0.0
+    assert find_weights(server.published, None).read_bytes() == server.content
 
 
 def test_offline_the_message_says_how_to_get_them(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
