@@ -304,3 +304,13 @@ def test_its_score_is_its_only_row(weights: Path) -> None:
     assert row["value"] == pytest.approx(inception_score(logits=logits, seed=3).mean, rel=1e-6)
     named = [row[name] for name in ("metric", "tap", "features", "resize")]
     assert named == ["inception_score", "logits", network.name, "bilinear to 299"]
+
+
+def test_the_logits_of_the_domain_network_are_for_no_inception_score() -> None:
+    pictures = np.stack([image for image, _ in phantoms(20, 32, seed=0)])
+    images = ImageSet(pictures, np.array([""] * 20), "phantoms", None)
+    (network,), _ = load_networks(["domain"])
+    assert "logits" in network(torch.from_numpy(pictures[:1]).unsqueeze(1))
+    metrics = {row["metric"] for row in evaluate(real=images, fake=images, networks=[network])}
+    assert "frechet_distance" in metrics
+    assert not {"inception_score", "score"} & metrics

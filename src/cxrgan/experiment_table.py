@@ -9,6 +9,7 @@ from typing import Any
 
 from cxrgan import __version__
 from cxrgan.console import duration
+from cxrgan.evaluation.evaluate import FID_SCORE_TAP
 from cxrgan.experiments import MEASURED_EVERY, Experiment, Published, Sweep, read_json
 from cxrgan.files import write_bytes, write_json
 from cxrgan.training.checkpoint import FREE_TO_CHANGE
@@ -16,8 +17,8 @@ from cxrgan.training.recipes import DCGAN, TrainConfig, differences
 
 TAPS = ("64", "192", "768", "2048")
 DOMAIN_TAP = "features"
-IMAGENET_LOGITS, FID_LOGITS = "logits", "logits_unbiased"
-"""Of the 1000 classes that the reports' Inception Score is over, and of the FID network's 1008."""
+IMAGENET_SCORE_TAP = "logits"
+"""Of the 1000 classes that the reports' Inception Score is over; the FID's network has 1008 others."""
 
 FID_BY_ITERATION = {500: 7.0850, 1000: 3.8293, 2000: 3.3745}
 """The second report's figures, of the settings of exp3; its Inception Score is 1.14, of 4096 images."""
@@ -160,10 +161,10 @@ def _csv(results: Sequence[Result], scale: float) -> str:
                 **_settings(result.config),
                 "device": result.config.device,
                 "precision_of_training": result.config.precision,
-                "inception_score_imagenet": result.row("inception_score", IMAGENET_LOGITS).get("value"),
+                "inception_score_imagenet": result.row("inception_score", IMAGENET_SCORE_TAP).get("value"),
                 "published_inception_score": result.published and result.published.inception_score,
                 **measured,
-                "inception_score_fid_network": result.row("inception_score", FID_LOGITS).get("value"),
+                "inception_score_fid_network": result.row("inception_score", FID_SCORE_TAP).get("value"),
                 "published_fid": result.published and result.published.fid,
                 "nearest_tap": nearest_tap(result),
                 "n_real": result.evaluation.get("n_real"),
@@ -267,13 +268,13 @@ def _results_row(result: Result) -> dict[str, Any]:
     return {
         "experiment": result.name,
         "state": result.state,
-        "IS": _with_floor(result.row("inception_score", IMAGENET_LOGITS)),
+        "IS": _with_floor(result.row("inception_score", IMAGENET_SCORE_TAP)),
         "IS, published": _number(published.inception_score if published else None),
         "domain": _with_floor(result.row("frechet_distance", DOMAIN_TAP)),
         **{f"tap {tap}": _with_floor(result.row("frechet_distance", tap)) for tap in TAPS},
         "FID, published": _number(published.fid if published else None),
         "nearest tap": nearest_tap(result) or NONE,
-        "IS of FID's network": _with_floor(result.row("inception_score", FID_LOGITS)),
+        "IS of FID's network": _with_floor(result.row("inception_score", FID_SCORE_TAP)),
         "precision": _with_floor(result.row("precision", DOMAIN_TAP)),
         "recall": _with_floor(result.row("recall", DOMAIN_TAP)),
         "training": NONE if result.seconds is None else duration(result.seconds),

@@ -30,7 +30,7 @@ from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, wit
 from cxrgan.workers import Workers
 
 RULERS_DURING: tuple[Ruler, ...] = ("domain", "inception")
-"""What a run is measured with while it trains; the Inception Score of a thousand images would say little."""
+"""What a run is measured with while it trains: distances. The Inception Score is taken of the finished run."""
 MEASURED_EVERY = 500  # steps, before scaling: the second report's iterations are multiples of it
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 KID_SUBSET = 1000  # images; fewer where there are fewer
+FID_SCORE_TAP = "logits_unbiased"  # of the FID's network; other networks have logits that are for no Inception Score
 
 
 def evaluate(
@@ -91,10 +92,13 @@ def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int
     def score(real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]:
         return {"inception_score": inception_score(logits=fake, seed=seed)}
 
+    if network.main_tap.startswith("logits"):
+        return [(network.main_tap, score)]
     measures: list[tuple[str, Measure]] = [(tap, distance) for tap in taps if not tap.startswith("logits")]
-    if not network.main_tap.startswith("logits"):
-        measures += [(network.main_tap, kernel), (network.main_tap, manifold)]
-    return measures + [(tap, score) for tap in taps if tap.startswith("logits")]
+    measures += [(network.main_tap, kernel), (network.main_tap, manifold)]
+    if FID_SCORE_TAP in taps:
+        measures.append((FID_SCORE_TAP, score))
+    return measures
 
 
 def _rows(measure: "Measure", real: "Features", fake: "Features", halves: "tuple[Features, Features]") -> list[Row]:
