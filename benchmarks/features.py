@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cxrgan.data.phantom import phantoms
-from cxrgan.evaluation.inception import Inception, load_inception
+from cxrgan.evaluation.inception import FID_WEIGHTS, Inception, load_inception
 from cxrgan.evaluation.inception_weights import read_weights
 from cxrgan.evaluation.metrics import frechet_distance
 
@@ -231,7 +231,7 @@ def save_weights(network: PlainInception, path: Path) -> None:
 
 def plain_network(path: Path) -> PlainInception:
     network = PlainInception().eval()
-    network.load_state_dict(read_weights(path, Inception().layout()).tensors, strict=False)
+    network.load_state_dict(read_weights(FID_WEIGHTS, path, Inception().layout()).tensors, strict=False)
     return network
 
 

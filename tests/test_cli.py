@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, settings, errors, and the way from a source to images."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,13 +10,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import write_tiny_dataset
 
+import cxrgan
 from cxrgan.cli import main
+from cxrgan.errors import UserError
 from cxrgan.report import plot_losses
 from cxrgan.training.checkpoint import RunFolder
 from cxrgan.training.observers import LiveLine
+from cxrgan.training.recipes import TrainConfig
 
 SMALL = ["--image-size", "32", "--ngf", "4", "--ndf", "4", "--latent-channels", "8", "--batch-size", "8"]
 SMALL += ["--device", "cpu", "--precision", "fp32", "--num-samples", "4"]
@@ -139,6 +144,103 @@ def test_an_unknown_flag_or_command_has_status_2(capsys: pytest.CaptureFixture[s
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--learning-rate", "1"], "run cxrgan train --help"),
+        (["train", "--lrr", "1"], "--lr FLOAT"),
+        (["train", "--lr", "fast"], "see cxrgan train --help"),
+        (["evaluate", "run", "--data", "data", "--rulerz", "domain"], "--rulers NAME"),
+        (
+            ["evaluate", "run", "--data", "data", "--rulers", "domain,foo"],
+            "there is no 'foo'; there is domain, inception,",
+        ),
+        (["evaluate", "run", "--data", "data", "--rulers"], "it needs at least one name"),
+        (["trian"], "Available subcommands: prepare, train,"),
+    ],
+)
+def test_an_option_that_is_not_understood_points_to_its_own_help(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("listed", [["domain", "xrv"], ["domain,xrv"], ["domain,", "xrv"]])
+def test_a_list_of_names_has_spaces_or_commas(
+    listed: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def measure(target: Path, data: Path, **options: object) -> None:
+        asked.update(options)
+        raise UserError("seen")
+
+    monkeypatch.setattr("cxrgan.runs.measure", measure)
+    assert main(["evaluate", "run", "--rulers", *listed, "--data", str(data)]) == 2
+    assert asked["rulers"] == ("domain", "xrv")
+    monkeypatch.setattr("cxrgan.experiments.choose", lambda every, names: asked.update(only=names) or sys.exit(7))
+    with pytest.raises(SystemExit, match="7"):
+        main(["experiments", "--only", *listed, "--data", str(data), "--out", str(tmp_path / "out")])
+    assert asked["only"] == ("domain", "xrv")
+
+
+def test_the_version_names_torchs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"cxrgan {cxrgan.__version__}, torch {torch.__version__}, Python 3.")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_a_script_that_completes(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--tyro-print-completion", shell])
+    assert not stop.value.code
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("cxrgan", "prepare", "train-domain", "gradient-penalty"))
+
+
+def test_the_package_shows_its_public_names() -> None:
+    assert dir(cxrgan) == sorted(cxrgan.__all__)
+    assert {"load_dataset", "load_generator"} <= set(dir(cxrgan))
+    assert all(getattr(cxrgan, name) for name in dir(cxrgan))
+
+
+@pytest.mark.parametrize("size", [32, 34, 64, 100, 128, 200, 256])
+def test_the_command_that_prepare_suggests_trains_at_that_size(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cxrgan.data.prepare.prepare", lambda *arguments: {})
+    monkeypatch.setattr("cxrgan.data.prepare.summary", lambda manifest: "")
+    out = tmp_path / "my X-rays"
+    assert main(["prepare", "phantom", "--out", str(out), "--size", str(size)]) == 0
+    _, command, *arguments = shlex.split(capsys.readouterr().out.partition("train on it: ")[2])
+    started: list[TrainConfig] = []
+
+    def start(config: TrainConfig, *_: object, **named: object) -> None:
+        started.append(config)
+        raise UserError("seen")
+
+    monkeypatch.setattr("cxrgan.data.dataset.load_dataset", lambda folder: folder)
+    monkeypatch.setattr("cxrgan.training.loop.start", start)
+    assert main([command, *arguments]) == 2
+    (config,) = started
+    assert (config.model.image_size, config.model.networks) == (size, "stable")
+    assert arguments[:2] == ["--data", str(out)]
+
+
+def test_training_on_a_folder_of_pictures_does_not_say_to_prepare_over_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, error = status_and_error(capsys, "train", "--data", tmp_path, "--run", tmp_path / "run")
+    assert status == 2
+    assert (
+        f"{tmp_path} is no dataset folder; make one with: cxrgan prepare {tmp_path} --out NEWFOLDER --size 64" in error
+    )
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

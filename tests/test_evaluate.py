@@ -20,6 +20,7 @@ from cxrgan.cli import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.data.phantom import CLASSES, phantom
 from cxrgan.errors import UserError
+from cxrgan.evaluation import RULERS
 from cxrgan.evaluation import features as features_module
 from cxrgan.evaluation.domain import load_domain
 from cxrgan.evaluation.during import make_evaluator
@@ -203,12 +204,13 @@ def test_without_internet_the_inception_rows_say_how_to_get_the_weights(
     monkeypatch.setattr(socket, "create_connection", no_network)
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    networks, missing = load_networks(["domain", "inception"])
+    networks, missing = load_networks(RULERS)
     assert [network.name for network in networks] == ["cxr-domain-v1"]
-    (row,) = missing
-    assert row["value"] is None
-    assert "not computed" in row["note"]
-    assert "--inception-weights" in row["note"]
+    assert [row["features"] for row in missing] == ["inception", "inception-imagenet"]
+    for row, flag in zip(missing, ("--inception-weights", "--imagenet-weights"), strict=True):
+        assert row["value"] is None
+        assert "not computed" in row["note"]
+        assert flag in row["note"]
 
 
 @pytest.mark.parametrize(("ruler", "module"), [("xrv", "torchxrayvision"), ("rad-dino", "transformers")])
@@ -260,9 +262,12 @@ def test_rad_dino_is_shown_its_own_normalisation(monkeypatch: pytest.MonkeyPatch
 
 
 def test_inception_weights_that_are_named_must_be_right(tmp_path: Path) -> None:
-    (tmp_path / "weights.pth").write_text("no weights")
+    wrong = tmp_path / "weights.pth"
+    wrong.write_text("no weights")
     with pytest.raises(UserError, match=r"weights\.pth"):
-        load_networks(["inception"], inception_weights=tmp_path / "weights.pth")
+        load_networks(["inception"], inception_weights=wrong)
+    with pytest.raises(UserError, match=r"weights\.pth"):
+        load_networks(["inception-imagenet"], imagenet_weights=wrong)
 
 
 def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_path: Path) -> None:

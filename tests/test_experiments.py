@@ -22,7 +22,7 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.cli import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.experiment_table import Result, _iteration_row, by_iteration, nearest_tap
+from cxrgan.experiment_table import Result, _csv, _iteration_row, _results_row, by_iteration, nearest_tap
 from cxrgan.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -307,6 +307,26 @@ def test_the_taps_of_inception_stand_by_iteration_where_they_were_measured() -> 
     shown = [_iteration_row(row) for row in by_iteration([of_two_networks])]
     assert [row["tap 64"] for row in shown] == ["3.5 (0.1)", "—", "—"]
     assert shown[0]["tap 2048"] == "—"
+
+
+def test_the_published_score_stands_beside_that_of_imagenets_classes() -> None:
+    scores = [
+        {"metric": "inception_score", "tap": tap, "label": None, "value": value, "floor": 2.5}
+        for tap, value in (("logits_unbiased", 1.9), ("logits", 1.4))
+    ]
+    measured = replace(result({}, Published(1.5632, 0.49)), evaluation={"rows": scores})
+    row = _results_row(measured)
+    names = list(row)
+    assert names.index("IS, published") == names.index("IS") + 1
+    assert (row["IS"], row["IS, published"], row["IS of FID's network"]) == ("1.4 (2.5)", "1.563", "1.9 (2.5)")
+    (line,) = csv.DictReader(_csv([measured], 1.0).splitlines())
+    found = [
+        line[f"{name}inception_score{end}"]
+        for name, end in (("", "_imagenet"), ("published_", ""), ("", "_fid_network"))
+    ]
+    assert found == ["1.4", "1.5632", "1.9"]
+    only_old = replace(measured, evaluation={"rows": scores[:1]})
+    assert _results_row(only_old)["IS"] == "—"
 
 
 def begin(command: list[str], folder: RunFolder, start_new_session: bool = False) -> "subprocess.Popen[str]":

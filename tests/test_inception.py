@@ -2,9 +2,12 @@
 
 import hashlib
 import http.server
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +21,13 @@ from torch import Tensor
 from benchmarks.features import PlainInception, plain_network, randomise, rgb, save_weights
 from cxrgan.data.phantom import phantoms
 from cxrgan.errors import UserError
-from cxrgan.evaluation import inception, inception_weights
-from cxrgan.evaluation.inception import Convolution, Inception, Stem, diffuse, load_inception, resize
+from cxrgan.evaluation import inception, inception_layers
+from cxrgan.evaluation.imagenet import IMAGENET_WEIGHTS
+from cxrgan.evaluation.inception import FID_WEIGHTS, Inception, load_inception, resize
+from cxrgan.evaluation.inception_layers import Convolution, Stem, diffuse
 from cxrgan.evaluation.inception_weights import (
-    NUM_BYTES,
-    SHA256,
-    Weights,
+    PublishedWeights,
     WeightsUnavailable,
-    cached_file,
     file_hash,
     find_weights,
     read_weights,
@@ -33,7 +35,7 @@ from cxrgan.evaluation.inception_weights import (
 
 Array = NDArray[np.float64]
 
-HAS_BF16 = inception.FUSED and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+HAS_BF16 = inception_layers.FUSED and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 Pool = Callable[..., Array]
 Change = Callable[[bytes], bytes]
@@ -93,7 +95,7 @@ def test_the_layout_is_that_of_the_standard_file() -> None:
     assert layout["fc.weight"] == (1008, 2048)
     assert layout["fc.bias"] == (1008,)
     num_bytes = 4 * sum(shape.numel() for shape in layout.values())
-    assert 0 < NUM_BYTES - num_bytes < 200 * 472  # the rest are names and headers
+    assert 0 < FID_WEIGHTS.num_bytes - num_bytes < 200 * 472  # the rest are names and headers
 
 
 def test_an_independent_module_has_the_same_layout() -> None:
@@ -116,7 +118,7 @@ def test_the_folded_network_is_the_plain_one(weights: Path, images: Tensor, feat
 @pytest.mark.skipif(not HAS_BF16, reason="this processor's convolutions know no bf16")
 def test_bf16_is_close(weights: Path, images: Tensor, features: dict[str, Tensor]) -> None:
     network = Inception()
-    network.take(read_weights(weights, network.layout()), exact=False)
+    network.take(read_weights(FID_WEIGHTS, weights, network.layout()), exact=False)
     check_close(network(images), features, 0.02)
     check_close(network(images[:1, :1]), {tap: values[:1] for tap, values in features.items()}, 0.02)
 
@@ -152,7 +154,7 @@ def test_a_grey_channel_counts_as_three_equal_ones(
 def test_an_image_has_the_same_features_in_any_batch(
     exact: Inception, images: Tensor, features: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inception, "CHUNK", 1)
+    monkeypatch.setattr(inception_layers, "CHUNK", 1)
     check_close(exact(images), features, 1e-5)
 
 
@@ -167,12 +169,13 @@ def test_other_input_is_refused(exact: Inception, wrong: Tensor) -> None:
 def test_the_name_and_hash_tell_weights_and_precision_apart(weights: Path, exact: Inception) -> None:
     digest = file_hash(weights)
     assert exact.name == f"inception-sha256:{digest[:12]}"
+    standard = replace(read_weights(FID_WEIGHTS, weights, exact.layout()), sha256="0" * 64, name="inception-standard")
     network = Inception()
-    network.take(Weights(load_file(weights), SHA256), exact=True)
-    assert network.name == "inception-2015-12-05"
+    network.take(standard, exact=True)
+    assert network.name == "inception-standard"
     other = network.sha256
     assert other != exact.sha256
-    network.take(Weights(load_file(weights), SHA256), exact=False)
+    network.take(standard, exact=False)
     assert network.sha256 not in (other, exact.sha256)
 
 
@@ -265,37 +268,30 @@ def slow_layer(tensors: dict[str, Array], name: str, x: Array) -> Array:
 
 @dataclass
 class Server:
-    """A file on a local web server that can break off."""
+    """A file on a local web server, which may break off."""
 
     content: bytes
-    url: str = ""
-    understands_range: bool = True
+    published: PublishedWeights
     break_off_after: int | None = None
     """Bytes of an answer after which the connection ends."""
-    ranges: list[str | None] = field(default_factory=list)
-    """What each request asked for."""
+    seconds: float = 0.0
+    """How long an answer takes."""
+    num_requests: int = 0
 
     def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
-        wanted = request.headers["Range"]
-        self.ranges.append(wanted)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.understands_range else 0
-        request.send_response(206 if self.understands_range else 200)
-        request.send_header("Content-Length", str(len(self.content) - start))
+        self.num_requests += 1
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(self.content)))
         request.end_headers()
-        request.wfile.write(self.content[start:][: self.break_off_after])
+        time.sleep(self.seconds)
+        request.wfile.write(self.content[: self.break_off_after])
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder."""
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Where the file seems to lie, three MiB and a little, beside an empty cache."""
     monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path / "cache")
-    return cached_file()
-
-
-@pytest.fixture
-def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Where the standard file seems to lie: three MiB and a little."""
-    served = Server(np.random.default_rng(0).bytes(3 * 2**20 + 7))
+    served = Server(np.random.default_rng(0).bytes(3 * 2**20 + 7), FID_WEIGHTS)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -304,93 +300,144 @@ def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listener:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
         threading.Thread(target=listener.serve_forever, daemon=True).start()
-        served.url = f"http://127.0.0.1:{listener.server_port}/{cache.name}"
-        monkeypatch.setattr(inception_weights, "URL", served.url)
-        monkeypatch.setattr(inception_weights, "NUM_BYTES", len(served.content))
-        monkeypatch.setattr(inception_weights, "SHA256", hashlib.sha256(served.content).hexdigest())
+        served.published = replace(
+            FID_WEIGHTS,
+            url=f"http://127.0.0.1:{listener.server_port}/weights.pth",
+            sha256=hashlib.sha256(served.content).hexdigest(),
+            num_bytes=len(served.content),
+        )
         yield served
         listener.shutdown()
 
 
-def part_of(cache: Path) -> Path:
-    return cache.with_name(f"{cache.name}.part")
+def files_beside(cached: Path) -> list[str]:
+    """What lies in the cache, but for locks."""
+    return sorted(path.name for path in cached.parent.iterdir() if path.suffix != ".lock")
 
 
-def test_a_path_goes_before_the_cache_and_the_cache_before_the_download(
-    cache: Path, server: Server, tmp_path: Path
-) -> None:
-    assert find_weights(None) == cache
-    assert cache.read_bytes() == server.content
-    assert not part_of(cache).exists()
-    assert find_weights(None) == cache
-    assert len(server.ranges) == 1
+def test_a_path_goes_before_the_cache_and_the_cache_before_the_download(server: Server, tmp_path: Path) -> None:
+    cached = server.published.cached
+    assert find_weights(server.published, None) == cached
+    assert cached.read_bytes() == server.content
+    assert files_beside(cached) == [cached.name]
+    assert find_weights(server.published, None) == cached
+    assert server.num_requests == 1
     own = tmp_path / "own.pth"
     own.write_bytes(b"x")
-    assert find_weights(own) == own
+    assert find_weights(server.published, own) == own
+    assert server.num_requests == 1
 
 
 def test_a_path_to_nothing_is_an_error_and_no_download(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file") as raised:
-        find_weights(tmp_path / "absent.pth")
+        find_weights(server.published, tmp_path / "absent.pth")
     assert not isinstance(raised.value, WeightsUnavailable)
-    assert server.ranges == []
+    assert server.num_requests == 0
 
 
-@pytest.mark.parametrize("understands_range", [True, False])
-def test_a_download_that_broke_off_is_gone_on_with(cache: Path, server: Server, understands_range: bool) -> None:
-    server.break_off_after, server.understands_range = 2**20 + 5, understands_range
-    with pytest.raises(WeightsUnavailable, match=r"broke off at 1,048,581 of 3,145,735 bytes"):
-        find_weights(None)
-    assert not cache.exists()
+def test_a_download_that_broke_off_leaves_nothing(server: Server) -> None:
+    server.break_off_after = 2**20 + 5
+    with pytest.raises(
+        WeightsUnavailable, match=r"cannot download .* \(IncompleteRead\(1048581 bytes read, 2097154 more"
+    ):
+        find_weights(server.published, None)
+    assert files_beside(server.published.cached) == []
     server.break_off_after = None
-    assert find_weights(None).read_bytes() == server.content
-    assert server.ranges == ["bytes=0-", "bytes=1048581-"]
-
-
-def test_a_part_that_is_whole_is_not_asked_for_again(cache: Path, server: Server) -> None:
-    cache.parent.mkdir()
-    part_of(cache).write_bytes(server.content)
-    assert find_weights(None).read_bytes() == server.content
-    assert server.ranges == []
+    assert find_weights(server.published, None).read_bytes() == server.content
 
 
 @pytest.mark.parametrize("change", [lambda content: content[::-1], lambda content: content[1:] + bytes(10**6)])
-def test_another_file_is_never_kept(cache: Path, server: Server, change: Change) -> None:
+def test_another_file_is_never_kept(server: Server, change: Change) -> None:
     server.content = change(server.content)
     with pytest.raises(WeightsUnavailable, match="another checksum"):
-        find_weights(None)
-    assert list(cache.parent.iterdir()) == []
+        find_weights(server.published, None)
+    assert files_beside(server.published.cached) == []
 
 
-def test_a_damaged_cache_is_refused(cache: Path, server: Server) -> None:
-    find_weights(None)
-    cache.write_bytes(server.content[:-1])
-    with pytest.raises(WeightsUnavailable, match="damaged"):
-        find_weights(None)
+def test_a_damaged_cache_is_fetched_again(server: Server) -> None:
+    cached = find_weights(server.published, None)
+    cached.write_bytes(server.content[:-1])
+    assert find_weights(server.published, None).read_bytes() == server.content
 
 
-def test_offline_the_message_says_how_to_get_them(cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inception_weights, "URL", "http://127.0.0.1:9/weights.pth")
+def test_the_download_is_seen(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    find_weights(server.published, None)
+    assert "Inception weights, MiB 4/4" in capsys.readouterr().err
+
+
+DOWNLOAD = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import pooch
+from cxrgan.evaluation.inception import FID_WEIGHTS
+from cxrgan.evaluation.inception_weights import find_weights
+
+url, sha256, folder = sys.argv[1:]
+pooch.os_cache = lambda _: Path(folder)
+find_weights(replace(FID_WEIGHTS, url=url, sha256=sha256), None)
+"""
+
+
+def begin_download(published: PublishedWeights) -> "subprocess.Popen[str]":
+    """In a process of its own."""
+    command = [sys.executable, "-c", DOWNLOAD, published.url, published.sha256, str(published.cached.parent)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits(server: Server) -> None:
+    server.seconds = 3.0
+    both = [begin_download(server.published) for _ in range(2)]
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert server.num_requests == 1
+    assert server.published.cached.read_bytes() == server.content
+    assert files_beside(server.published.cached) == [server.published.cached.name]
+    assert sum("another process is downloading weights.pth" in error for error in errors) == 1
+
+
+def test_a_download_that_was_killed_is_in_nobodys_way(server: Server) -> None:
+    server.seconds = 30.0
+    process = begin_download(server.published)
+    while server.num_requests == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert not server.published.cached.exists()
+    server.seconds = 0.0
+    assert find_weights(server.published, None).read_bytes() == server.content
+
+
+def test_offline_the_message_says_how_to_get_them(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(server.published, url="http://127.0.0.1:9/weights.pth")
+    monkeypatch.setattr(inception, "FID_WEIGHTS", gone)
     with pytest.raises(WeightsUnavailable, match="not computed: weights not available") as raised:
         load_inception()
     message = str(raised.value)
-    assert all(
-        part in message for part in ("http://127.0.0.1:9/weights.pth", "--inception-weights", str(cached_file()))
-    )
+    assert all(part in message for part in (gone.url, "--inception-weights", str(gone.cached)))
     assert "\n" not in message
+    assert "refused)" in message
+    assert " object at 0x" not in message
 
 
 def test_the_standard_file_has_its_name_and_no_warning(
-    weights: Path, exact: Inception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weights: Path, exact: Inception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layout = exact.layout()
-    assert read_weights(weights, layout).name != "inception-2015-12-05"
-    assert "not the standard" in capsys.readouterr().err
-    monkeypatch.setattr(inception_weights, "SHA256", file_hash(weights))
-    assert read_weights(weights, layout).name == "inception-2015-12-05"
+    assert read_weights(FID_WEIGHTS, weights, layout).name == f"inception-sha256:{file_hash(weights)[:12]}"
+    assert "is not the file of inception-2015-12-05" in capsys.readouterr().err
+    standard = replace(FID_WEIGHTS, sha256=file_hash(weights))
+    assert read_weights(standard, weights, layout).name == "inception-2015-12-05"
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("published", [FID_WEIGHTS, IMAGENET_WEIGHTS])
+def test_the_checksum_begins_as_the_file_name_ends(published: PublishedWeights) -> None:
+    assert len(published.sha256) == 64
+    assert published.sha256.startswith(published.cached.stem.rpartition("-")[2])
 
 
 LAYOUT = {"a": torch.Size([2]), "b": torch.Size([3, 1])}
@@ -401,10 +448,10 @@ TENSORS = {"a": torch.tensor([1.0, 2.0]), "b": torch.ones(3, 1)}
 def test_both_kinds_of_file_are_read_and_cut_off_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     (torch.save if suffix == ".pth" else save_file)(TENSORS, path)
-    torch.testing.assert_close(dict(read_weights(path, LAYOUT).tensors), TENSORS)
+    torch.testing.assert_close(dict(read_weights(FID_WEIGHTS, path, LAYOUT).tensors), TENSORS)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="truncated"):
-        read_weights(path, LAYOUT)
+        read_weights(FID_WEIGHTS, path, LAYOUT)
 
 
 @pytest.mark.parametrize(
@@ -422,7 +469,7 @@ def test_another_layout_is_refused_by_the_difference(
     changed = {name: value for name, value in {**TENSORS, **change}.items() if value is not None}
     save_file(changed, tmp_path / "weights.safetensors")
     with pytest.raises(UserError, match=message):
-        read_weights(tmp_path / "weights.safetensors", LAYOUT)
+        read_weights(FID_WEIGHTS, tmp_path / "weights.safetensors", LAYOUT)
 
 
 def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -432,8 +479,8 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
 
     torch.save({"a": Code()}, tmp_path / "weights.pth")
     with pytest.raises(UserError, match="holds more than tensors"):
-        read_weights(tmp_path / "weights.pth", LAYOUT)
+        read_weights(FID_WEIGHTS, tmp_path / "weights.pth", LAYOUT)
     assert not (tmp_path / "ran").exists()
     torch.save([1, 2], tmp_path / "weights.pth")
     with pytest.raises(UserError, match="no state dict"):
-        read_weights(tmp_path / "weights.pth", LAYOUT)
+        read_weights(FID_WEIGHTS, tmp_path / "weights.pth", LAYOUT)

@@ -21,3 +21,8 @@ def __getattr__(name: str) -> Any:
 
         return load_generator
     raise AttributeError(f"module 'cxrgan' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, those too that are not loaded yet: a notebook's completion asks here."""
+    return sorted(__all__)

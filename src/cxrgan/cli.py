@@ -5,17 +5,21 @@ help and errors of the command line come at once.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
 import tyro
 
+from cxrgan import __version__
 from cxrgan.errors import UserError
-from cxrgan.evaluation import Ruler
+from cxrgan.evaluation import RULERS, Ruler
 from cxrgan.images import Fit
+from cxrgan.models.config import latent_sizes
 from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, read_toml, recipe, with_values
 
 if TYPE_CHECKING:
@@ -25,9 +29,30 @@ if TYPE_CHECKING:
 DESCRIPTION = """Train GANs on chest X-rays and make images with them.
 
 Research and teaching only, no clinical use. `cxrgan COMMAND --help` explains a command; `--debug` after any
-command shows the traceback of an error."""
+command shows the traceback of an error; `cxrgan --version` says which version this is."""
 
-BY_SIZE = {64: "fast-64", 128: "stable-128", 256: "stable-256"}  # the recipe to begin with
+BY_SIZE = {64: "fast-64", 128: "stable-128", 256: "stable-256"}  # the recipe to begin with, up to this size
+
+
+def _names(metavar: str, known: Sequence[str] = ()) -> tyro.constructors.PrimitiveConstructorSpec[tuple[str, ...]]:
+    """How several names are read, with spaces or commas between them: `a b` and `a,b`."""
+
+    def read(words: list[str]) -> tuple[str, ...]:
+        names = tuple(name for word in words for name in word.split(",") if name)
+        if not names:
+            raise ValueError("it needs at least one name")
+        for name in names:
+            if known and name not in known:
+                raise ValueError(f"there is no {name!r}; there is {', '.join(known)}")
+        return names
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"{metavar} [{metavar} ...]",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=list,
+    )
 
 
 @dataclass(frozen=True)
@@ -51,9 +76,18 @@ class Prepare:
         from cxrgan.data.prepare import prepare, summary
 
         print(summary(prepare(self.source, self.out, self.size, self.fit, self.seed, self.num)))
-        recipe = f" --recipe {BY_SIZE[self.size]}" if self.size in BY_SIZE else ""
-        print(f"dataset in {self.out}; train on it: cxrgan train --data {self.out}{recipe} --run runs/first")
+        print(f"dataset in {self.out}; train on it: {train_command(self.out, self.size)}")
         return 0
+
+
+def train_command(data: Path, size: int) -> str:
+    """A command that trains on a dataset folder of this image size."""
+    base = next(name for most, name in BY_SIZE.items() if size <= most)
+    model, latents = RECIPES[base].model, latent_sizes(size)
+    words = ["cxrgan", "train", "--data", str(data), "--recipe", base]
+    words += ["--image-size", str(size)] if size != model.image_size else []
+    words += ["--latent-size", str(latents[0])] if model.latent_size not in latents else []
+    return shlex.join([*words, "--run", "runs/first"])
 
 
 @dataclass(frozen=True)
@@ -161,12 +195,15 @@ class Evaluate:
     """The run's first seed; it also draws the halves of the floor."""
     best: bool = False
     """Measure the best checkpoint that `train --evaluate-every` found, not the newest."""
-    rulers: tuple[Ruler, ...] = ("domain", "inception")
-    """Networks to measure with; the last two need extras: domain, inception, xrv, rad-dino."""
+    rulers: Annotated[tuple[Ruler, ...], _names("NAME", get_args(Ruler))] = RULERS
+    """Networks to measure with: domain, inception (the FID's), inception-imagenet (the reports' Inception Score); with
+    extras xrv, rad-dino."""
     inception_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The FID's Inception weights; left out, the cache or a download of 96 MB."""
+    imagenet_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """ImageNet's Inception weights, inception_v3_google-0cc3c7bd.pth; left out, the cache or a download of 109 MB."""
     exact: bool = False
-    """Inception in fp32, where the hardware would do bf16."""
+    """Both Inceptions in fp32, where the hardware would do bf16."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where the rows go; left out, evaluation.json in the run folder, or nowhere for other folders."""
 
@@ -189,6 +226,7 @@ class Evaluate:
             best=self.best,
             rulers=self.rulers,
             inception_weights=self.inception_weights,
+            imagenet_weights=self.imagenet_weights,
             exact=self.exact,
         )
         print(f"{measured['target']}: {measured['n_fake']} images against {measured['n_real']} of {measured['data']}")
@@ -232,7 +270,7 @@ class Experiments:
     """What `cxrgan prepare` takes; or a dataset folder, for the experiments of its size."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the datasets, a run folder of each experiment, and the table; what is there is gone on with."""
-    only: tuple[str, ...] = ()
+    only: Annotated[tuple[str, ...], _names("NAME")] = ()
     """Names of experiments, such as exp1,exp3; left out, all."""
     experiments: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A TOML file of your own experiments: a table [NAME] each, with `recipe` and settings as of `train --config`."""
@@ -257,7 +295,7 @@ class Experiments:
         if self.out.is_file():
             raise UserError(f"--out {self.out} is a file; name a folder")
         experiments = read_experiments(self.experiments) if self.experiments else EXPERIMENTS
-        chosen = choose(experiments, [name for names in self.only for name in names.split(",") if name])
+        chosen = choose(experiments, self.only)
         workers = Processes(self.jobs) if self.executor == "local" else RayCluster(self.jobs)
         data = prepare_data(self.data, self.out, chosen)
         sweep = Sweep(tuple(experiments), self.out.resolve(), data, self.scale, self.num)
@@ -341,16 +379,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for bad input, 1 for work that failed, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    if arguments == ["--version"]:
+        print(f"cxrgan {__version__}, torch {version('torch')}, Python {sys.version.split()[0]}")
+        return 0
     try:
-        command = tyro.cli(
-            _commands(arguments or ["--help"]),
-            prog="cxrgan",
-            description=DESCRIPTION,
-            args=arguments or ["--help"],
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-        status: int = command.run()
+        status: int = _parse(arguments).run()
         return status
     except UserError as error:
         if debug:
@@ -372,19 +406,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _commands(arguments: Sequence[str]) -> Any:
-    settings = _settings(arguments) if arguments[0] == "train" else DCGAN
-    train = tyro.conf.subcommand("train", default=Train(settings=settings))
-    return (
-        Annotated[Prepare, tyro.conf.subcommand("prepare")]
-        | Annotated[Train, train]
-        | Annotated[Generate, tyro.conf.subcommand("generate")]
-        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-        | Annotated[Report, tyro.conf.subcommand("report")]
-        | Annotated[Experiments, tyro.conf.subcommand("experiments")]
-        | Annotated[TrainDomain, tyro.conf.subcommand("train-domain")]
-        | Annotated[Demo, tyro.conf.subcommand("demo")]
-    )
+COMMANDS = {
+    "prepare": Prepare,
+    "train": Train,
+    "generate": Generate,
+    "evaluate": Evaluate,
+    "report": Report,
+    "experiments": Experiments,
+    "train-domain": TrainDomain,
+    "demo": Demo,
+}
+
+
+def _parse(arguments: Sequence[str]) -> Any:
+    """The command with its arguments; each is parsed by itself, so that its errors point to its own help."""
+    name, *rest = arguments
+    config = (tyro.conf.OmitArgPrefixes,)
+    if name == "train":
+        return tyro.cli(Train, prog="cxrgan train", args=rest, default=Train(settings=_settings(rest)), config=config)
+    if name in COMMANDS:
+        return tyro.cli(COMMANDS[name], prog=f"cxrgan {name}", args=rest, config=config)
+    every: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
+    return tyro.cli(every, prog="cxrgan", description=DESCRIPTION, args=arguments, config=config)
 
 
 def _settings(arguments: Sequence[str]) -> TrainConfig:

@@ -11,10 +11,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -35,16 +39,7 @@ class ProgressBar:
         self._text = ""
         self._live: Progress | None = None
         if console.is_terminal and not console.is_dumb_terminal:
-            self._live = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("ETA"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[text]}"),
-                console=console,
-            )
+            self._live = Progress(*_columns(console.width), console=console)
             self._task = self._live.add_task(title, total=total, completed=done, text="")
 
     def __enter__(self) -> Self:
@@ -77,6 +72,30 @@ class ProgressBar:
         eta = f", ETA {duration(elapsed / advanced * (self.total - self.done))}" if advanced > 0 else ""
         line = f"{self.title} {self.done}/{self.total}, {duration(elapsed)}{eta}  {self._text}"
         print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+class FreeText(ProgressColumn):
+    """What is said besides: the one column that gives way where the terminal is narrow, cut and never wrapped."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["text"], no_wrap=True, overflow="ellipsis")
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Those of a live bar on a terminal of so many characters."""
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
+    return [
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=width // 3)),
+        BarColumn(bar_width=min(24, width // 8)),
+        MofNCompleteColumn(table_column=whole()),
+        TimeElapsedColumn(table_column=whole()),
+        TextColumn("ETA"),
+        TimeRemainingColumn(table_column=whole()),
+        FreeText(),
+    ]
 
 
 def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:

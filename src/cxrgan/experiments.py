@@ -20,7 +20,7 @@ from cxrgan.console import console
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
-from cxrgan.evaluation import Ruler
+from cxrgan.evaluation import RULERS, Ruler
 from cxrgan.files import write_json
 from cxrgan.results import read_evaluation
 from cxrgan.runs import measure, train_run
@@ -29,7 +29,8 @@ from cxrgan.training.loop import start
 from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, with_values
 from cxrgan.workers import Workers
 
-RULERS: tuple[Ruler, ...] = ("domain", "inception")
+RULERS_DURING: tuple[Ruler, ...] = ("domain", "inception")
+"""What a run is measured with while it trains: distances. The Inception Score is taken of the finished run."""
 MEASURED_EVERY = 500  # steps, before scaling: the second report's iterations are multiples of it
 
 
@@ -223,7 +224,7 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
     if not folder.config_file.exists():
         start(sweep.config(experiment), dataset, folder.path, recipe=experiment.name, data=str(data))
     config, num_steps = sweep.config(experiment), sweep.num_steps(experiment)
-    if num_steps not in folder.steps() and train_run(folder, config, data, dataset, rulers=RULERS) < num_steps:
+    if num_steps not in folder.steps() and train_run(folder, config, data, dataset, rulers=RULERS_DURING) < num_steps:
         return  # asked to stop
     num = sweep.num_measured(len(dataset.images))
     write_json(folder.path / "evaluation.json", measure(folder.path, data, num=num, rulers=RULERS))

@@ -7,7 +7,7 @@ from typing import Any
 from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, load_held_out
 from cxrgan.errors import RunError
-from cxrgan.evaluation import Ruler
+from cxrgan.evaluation import RULERS, Ruler
 from cxrgan.evaluation.during import make_evaluator
 from cxrgan.evaluation.evaluate import evaluate, unavailable
 from cxrgan.evaluation.features import cache_folder
@@ -62,8 +62,9 @@ def measure(
     split: str = "train",
     seed: int = 0,
     best: bool = False,
-    rulers: Sequence[Ruler] = ("domain", "inception"),
+    rulers: Sequence[Ruler] = RULERS,
     inception_weights: Path | None = None,
+    imagenet_weights: Path | None = None,
     exact: bool = False,
 ) -> dict[str, Any]:
     """What evaluation.json holds of the images of `target` against those of `data`: the names of both, and the rows.
@@ -73,7 +74,10 @@ def measure(
     real, fake = open_pair(target, data, num=num, split=split, seed=seed, best=best)
     lacking = [ruler for ruler in rulers if real.known and ruler != "domain"]  # not fetched to no purpose
     networks, missing = load_networks(
-        [ruler for ruler in rulers if ruler not in lacking], inception_weights=inception_weights, exact=exact
+        [ruler for ruler in rulers if ruler not in lacking],
+        inception_weights=inception_weights,
+        imagenet_weights=imagenet_weights,
+        exact=exact,
     )
     missing += [
         unavailable(ruler, f"{real.name} holds no features of it; give the images with --data DIR") for ruler in lacking

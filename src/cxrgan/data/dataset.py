@@ -109,7 +109,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         table = read_json(file, mend=MEND, most=MAX_MANIFEST_BYTES)
     except FileNotFoundError:
-        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare SOURCE --out {path}") from None
+        what = f"{path} --out NEWFOLDER --size 64" if path.exists() else f"SOURCE --out {path}"  # never over the source
+        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare {what}") from None
     if table.values.get("format") != FORMAT:
         raise UserError(f"{file} is not of format {FORMAT}; {MEND}")
     classes = tuple(table.names("classes"))

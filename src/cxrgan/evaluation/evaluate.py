@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 KID_SUBSET = 1000  # images; fewer where there are fewer
-SCORE_TAP = "logits_unbiased"
+FID_SCORE_TAP = "logits_unbiased"  # of the FID's network; other networks have logits that are for no Inception Score
 
 
 def evaluate(
@@ -92,10 +92,12 @@ def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int
     def score(real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]:
         return {"inception_score": inception_score(logits=fake, seed=seed)}
 
+    if network.main_tap.startswith("logits"):
+        return [(network.main_tap, score)]
     measures: list[tuple[str, Measure]] = [(tap, distance) for tap in taps if not tap.startswith("logits")]
     measures += [(network.main_tap, kernel), (network.main_tap, manifold)]
-    if SCORE_TAP in taps:
-        measures.append((SCORE_TAP, score))
+    if FID_SCORE_TAP in taps:
+        measures.append((FID_SCORE_TAP, score))
     return measures
 
 

@@ -39,7 +39,10 @@ class FeatureNetwork(Protocol):
 
     @property
     def main_tap(self) -> str:
-        """The tap for all metrics but the Frechet distance, which is measured at every one."""
+        """The tap for all metrics but the Frechet distance, which is measured at every one.
+
+        One of `logits` means that the network gives the Inception Score alone.
+        """
 
     def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """(N, 1, H, W) uint8 -> tap -> (N, D) float32; taps that begin with `logits` are for the Inception Score."""

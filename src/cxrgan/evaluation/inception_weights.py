@@ -1,13 +1,8 @@
-"""The Inception network's weights: a file the user names, the cache, or a download that resumes and is checked.
-
-Converted from TensorFlow's of 2015-12-05 by pytorch-fid; everyone's FID is computed with this file.
-"""
+"""Files of weights that others publish: one the user names, one in the cache, or a download with its checksum."""
 
 import hashlib
-import http
-import http.client
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +12,42 @@ from torch import Tensor
 from cxrgan.console import ProgressBar, console
 from cxrgan.errors import UserError
 
-URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-NUM_BYTES = 95_628_359
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT = (10, 30)  # seconds for a connection, and without a byte
 MIB = 2**20
+COUNTERS = "num_batches_tracked"  # BatchNorm's, of use in training alone
 
 
 class WeightsUnavailable(UserError):
     """No weights here and none to be had; whoever can do without them goes on and passes this message on."""
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A file that everyone's numbers are computed with."""
+
+    url: str
+    sha256: str
+    num_bytes: int
+    flag: str
+    """The option of `cxrgan evaluate` that names such a file."""
+    name: str
+    """What a metric's row calls the network with these weights."""
+    other_name: str
+    """What it calls the network with others, before their checksum."""
+    left_out: str | None = None
+    """How the names of tensors begin that are not needed."""
+
+    @property
+    def cached(self) -> Path:
+        """Where the downloaded file lies, in the user's cache folder."""
+        import pooch
+
+        return Path(pooch.os_cache("cxrgan")) / self.url.rpartition("/")[2]
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the file lies there, whole."""
+        return self.cached.is_file() and file_hash(self.cached) == self.sha256
 
 
 @dataclass(frozen=True)
@@ -34,61 +56,48 @@ class Weights:
 
     tensors: Mapping[str, Tensor]
     sha256: str
-
-    @property
-    def name(self) -> str:
-        """What a metric's row calls the network: only numbers of one name can be compared."""
-        return "inception-2015-12-05" if self.sha256 == SHA256 else f"inception-sha256:{self.sha256[:12]}"
+    name: str
+    """What a metric's row calls the network: only numbers of one name can be compared."""
 
 
-def find_weights(path: Path | None) -> Path:
-    """`path` if it is given, else the file in the cache, downloaded if it is not there."""
+def find_weights(published: PublishedWeights, path: Path | None) -> Path:
+    """`path` if it is given, else the file in the cache, downloaded if it is not there whole."""
     if path is not None:
         if not path.is_file():
             raise UserError(f"there is no file of Inception weights at {path}")
         return path
-    cached = cached_file()
-    if not cached.exists():
-        download(cached)
-    elif file_hash(cached) != SHA256:
-        raise _unavailable(f"{cached} is damaged: its checksum is wrong; delete it")
-    return cached
+    if not published.is_cached:
+        download(published)
+    return published.cached
 
 
-def cached_file() -> Path:
-    """Where the downloaded file lies, in the user's cache folder."""
-    import pooch
-
-    return Path(pooch.os_cache("cxrgan")) / URL.rpartition("/")[2]
-
-
-def download(target: Path) -> None:
-    """Bring the standard file to `target`; what an interrupted download left in `target`.part is gone on with."""
-    part = target.with_name(f"{target.name}.part")
+def download(published: PublishedWeights) -> None:
+    """Bring the file into the cache, whole and with its checksum, or not at all; of two processes the second waits."""
+    target, url = published.cached, published.url
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        _fetch_rest(part)
-    except (OSError, http.client.HTTPException) as error:
-        raise _unavailable(f"cannot download {URL} ({error or type(error).__name__})") from error
-    if part.stat().st_size < NUM_BYTES:
-        raise _unavailable(
-            f"the download of {URL} broke off at {part.stat().st_size:,} of {NUM_BYTES:,} bytes; "
-            "the next try goes on from there"
-        )
-    if file_hash(part) != SHA256:
-        part.unlink()
-        raise _unavailable(f"the file from {URL} has another checksum than it should, and was removed")
-    part.replace(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_at(target):
+            if not published.is_cached:
+                _fetch(published)
+    except ValueError as error:  # pooch's, for a checksum
+        raise _unavailable(published, f"the file from {url} has another checksum than it should") from error
+    except OSError as error:
+        raise _unavailable(published, f"cannot download {url} ({_root_of(error)})") from error
 
 
-def read_weights(path: Path, layout: Mapping[str, torch.Size]) -> Weights:
+def read_weights(published: PublishedWeights, path: Path, layout: Mapping[str, torch.Size]) -> Weights:
     """The tensors of a .pth or .safetensors file, float32, which must have the names and shapes of `layout`."""
-    tensors = _read_tensors(path)
-    _check_layout(path, tensors, layout)
-    weights = Weights({name: tensor.float() for name, tensor in tensors.items()}, file_hash(path))
-    if weights.sha256 != SHA256:
-        console.print(f"{path} is not the standard Inception file: numbers compare only with others of {weights.name}")
-    return weights
+    tensors = {
+        name: tensor
+        for name, tensor in _read_tensors(published, path).items()
+        if not name.endswith(COUNTERS) and not (published.left_out and name.startswith(published.left_out))
+    }
+    _check_layout(published, path, tensors, layout)
+    sha256 = file_hash(path)
+    name = published.name if sha256 == published.sha256 else f"{published.other_name}-sha256:{sha256[:12]}"
+    if name != published.name:
+        console.print(f"{path} is not the file of {published.name}: numbers compare only with others of {name}")
+    return Weights({name: tensor.float() for name, tensor in tensors.items()}, sha256, name)
 
 
 def file_hash(path: Path) -> str:
@@ -97,34 +106,66 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetch_rest(part: Path) -> None:
-    """Append to `part` what it lacks of the file, and never more."""
-    done = part.stat().st_size if part.exists() else 0
-    if done >= NUM_BYTES:
-        return  # whole, or wrong: the checksum will tell
-    request = urllib.request.Request(URL, headers={"Range": f"bytes={done}-"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            done = 0  # this server sends everything, from the start
-        with (
-            part.open("ab" if done else "wb") as file,
-            ProgressBar("Inception weights, MiB", -(-NUM_BYTES // MIB), done=done // MIB) as bar,
-        ):
-            while block := response.read(min(MIB, NUM_BYTES - done)):
-                file.write(block)
-                done += len(block)
-                bar.advance()
+@contextmanager
+def _alone_at(target: Path) -> Iterator[None]:
+    """While no other process is inside for the same file."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{target}.lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        console.print(f"another process is downloading {target.name}: waiting for it")
+        held = lock.acquire()
+    with held:
+        yield
 
 
-def _unavailable(reason: str) -> WeightsUnavailable:
-    place = str(cached_file()).replace(str(Path.home()), "~", 1)  # tables with this note are shown to others
+def _fetch(published: PublishedWeights) -> None:
+    """pooch writes beside the place, and moves there what has the right checksum."""
+    import pooch
+
+    target = published.cached
+    with ProgressBar("Inception weights, MiB", -(-published.num_bytes // MIB)) as bar:
+        downloader = pooch.HTTPDownloader(progressbar=_Meter(bar), chunk_size=MIB, timeout=TIMEOUT)
+        pooch.retrieve(published.url, published.sha256, target.name, target.parent, downloader=downloader)
+
+
+class _Meter:
+    """Hears of bytes as pooch tells them, and moves a bar of MiB."""
+
+    total = 0  # pooch sets it
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar, self._done = bar, 0
+
+    def update(self, num_bytes: int) -> None:
+        self._done += num_bytes
+        self._bar.advance(-(-self._done // MIB) - self._bar.done)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        """The bar closes itself."""
+
+
+def _root_of(error: BaseException) -> str:
+    """What a failure of the network began with; requests wraps it in others, which name objects in memory."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return str(error) or type(error).__name__
+
+
+def _unavailable(published: PublishedWeights, reason: str) -> WeightsUnavailable:
+    place = str(published.cached).replace(str(Path.home()), "~", 1)  # tables with this note are shown to others
     return WeightsUnavailable(
-        f"not computed: weights not available; {reason}. Get the file {URL} on a machine with internet, and give it "
-        f"with --inception-weights PATH or put it at {place}"
+        f"not computed: weights not available; {reason}. Get the file {published.url} on a machine with internet, and "
+        f"give it with {published.flag} PATH or put it at {place}"
     )
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(published: PublishedWeights, path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -134,14 +175,16 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
         raise UserError(
             f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights ({type(error).__name__}): it is "
-            f"damaged, truncated, or holds more than tensors; the standard file has {NUM_BYTES:,} bytes"
+            f"damaged, truncated, or holds more than tensors; the published file has {published.num_bytes:,} bytes"
         ) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise UserError(f"{path} is no state dict: it holds something other than named tensors")
     return tensors
 
 
-def _check_layout(path: Path, tensors: Mapping[str, Tensor], layout: Mapping[str, torch.Size]) -> None:
+def _check_layout(
+    published: PublishedWeights, path: Path, tensors: Mapping[str, Tensor], layout: Mapping[str, torch.Size]
+) -> None:
     """UserError that names what `path` lacks, has too much, or has in another shape."""
     shapes = [
         f"{name} is {tuple(tensors[name].shape)}, not {tuple(layout[name])}"
@@ -157,8 +200,8 @@ def _check_layout(path: Path, tensors: Mapping[str, Tensor], layout: Mapping[str
     found = [f"{len(names)} {problem} ({_first(names)})" for problem, names in problems.items() if names]
     if found:
         raise UserError(
-            f"{path} does not hold the FID Inception network of {len(layout)} tensors: {'; '.join(found)}; "
-            f"leave --inception-weights out to download the standard file"
+            f"{path} does not hold the network {published.name} of {len(layout)} tensors: {'; '.join(found)}; "
+            f"leave {published.flag} out to download the right file"
         )
 
 

@@ -10,25 +10,31 @@ from cxrgan.evaluation.features import FeatureNetwork
 
 
 def load_networks(
-    rulers: Sequence[Ruler], *, inception_weights: Path | None = None, exact: bool = False
+    rulers: Sequence[Ruler],
+    *,
+    inception_weights: Path | None = None,
+    imagenet_weights: Path | None = None,
+    exact: bool = False,
 ) -> tuple[list[FeatureNetwork], list[Row]]:
     """The networks of `rulers` that can be had here, and a row for each that cannot.
 
     A file of weights that the user named must be right: what is wrong with it is a UserError.
     """
+    files = {"inception": inception_weights, "inception-imagenet": imagenet_weights}
     networks: list[FeatureNetwork] = []
     missing: list[Row] = []
     for ruler in rulers:
+        file = files.get(ruler)
         try:
-            networks.append(_load(ruler, inception_weights, exact))
+            networks.append(_load(ruler, file, exact))
         except UserError as error:
-            if ruler == "inception" and inception_weights is not None:
+            if file is not None:
                 raise
             missing.append(unavailable(ruler, str(error)))
     return networks, missing
 
 
-def _load(ruler: Ruler, inception_weights: Path | None, exact: bool) -> FeatureNetwork:
+def _load(ruler: Ruler, file: Path | None, exact: bool) -> FeatureNetwork:
     match ruler:
         case "domain":
             from cxrgan.evaluation.domain import load_domain
@@ -37,7 +43,11 @@ def _load(ruler: Ruler, inception_weights: Path | None, exact: bool) -> FeatureN
         case "inception":
             from cxrgan.evaluation.inception import load_inception
 
-            return load_inception(inception_weights, exact=exact)
+            return load_inception(file, exact=exact)
+        case "inception-imagenet":
+            from cxrgan.evaluation.imagenet import load_imagenet
+
+            return load_imagenet(file, exact=exact)
         case "xrv":
             from cxrgan.evaluation.optional import load_xrv
 
