@@ -9,6 +9,8 @@ LEAVES = {
     "errors",
     "fields",
     "files",
+    "lines",
+    "signals",
     "console",
     "images",
     "chart",
@@ -56,7 +58,7 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 ROOMS = {
-    **dict.fromkeys(("errors", "fields", "files", "console", "images", "chart"), 0),
+    **dict.fromkeys(("errors", "fields", "files", "lines", "signals", "console", "images", "chart"), 0),
     **{"data": 1, "models": 1, "report": 1, "shipped": 1, "workers": 1},
     **{"training": 2, "page": 3, "generate": 3, "evaluation": 4},
     **{"runs": 5, "experiments": 6, "experiment_table": 7, "__init__": 8, "cli": 8, "__main__": 9},
