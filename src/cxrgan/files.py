@@ -13,12 +13,13 @@ from typing import Any
 from cxrgan.errors import UserError
 
 WAYS_OUT = {
-    errno.ENOSPC: "make room, or name another place",
-    errno.EDQUOT: "make room, or name another place",
-    errno.EFBIG: "make room, or name another place",
-    errno.EACCES: "name a place that you may write to, or mend the permissions",
-    errno.EPERM: "name a place that you may write to, or mend the permissions",
-    errno.EROFS: "name a place that you may write to, or mend the permissions",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, or name another place"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "name a place that you may write to, or mend the permissions"
+    ),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EBUSY, errno.ENAMETOOLONG, errno.ELOOP), "name another place"
+    ),
 }
 
 

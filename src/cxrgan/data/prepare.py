@@ -124,7 +124,7 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
             manifest = _manifest(opened, size, fit, seed, digest, entries, rejected, duplicates)
             write_json(folder / "manifest.json", manifest)
     except OSError as error:
-        raise RunError(f"cannot make the dataset {trouble(error)}") from error
+        raise RunError(f"cannot write {trouble(error)}") from error
     _warn_if_few(manifest)
     return manifest
 
