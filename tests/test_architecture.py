@@ -11,6 +11,8 @@ LEAVES = {
     "files",
     "tensors",
     "results",
+    "lines",
+    "signals",
     "console",
     "images",
     "device",
@@ -59,7 +61,10 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 ROOMS = {
-    **dict.fromkeys(("errors", "fields", "files", "tensors", "results", "console", "images", "device", "chart"), 0),
+    **dict.fromkeys(
+        ("errors", "fields", "files", "tensors", "results", "lines", "signals", "console", "images", "device", "chart"),
+        0,
+    ),
     **{"data": 1, "models": 1, "report": 1, "shipped": 1, "workers": 1},
     **{"training": 2, "page": 3, "generate": 3, "evaluation": 4},
     **{"runs": 5, "experiments": 6, "experiment_table": 7, "__init__": 8, "cli": 8, "__main__": 9},

@@ -86,13 +86,14 @@ def test_interpolation_begins_and_ends_at_its_seeds(generator: TrainedGenerator)
 
 def test_files_carry_the_seed_and_say_that_they_are_synthetic(generator: TrainedGenerator, tmp_path: Path) -> None:
     images = generator.sample(3, seed=5)
-    write_pngs(images, [""] * 3, 5, tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {f"seed-00000{i}.png" for i in (5, 6, 7)} | {"grid.png"}
-    with Image.open(tmp_path / "seed-000006.png") as image:
+    pictures, arrays = tmp_path / "pictures", tmp_path / "arrays"
+    write_pngs(images, [""] * 3, 5, pictures)
+    assert {p.name for p in pictures.iterdir()} == {f"seed-00000{i}.png" for i in (5, 6, 7)} | {"grid.png"}
+    with Image.open(pictures / "seed-000006.png") as image:
         assert np.array_equal(np.asarray(image), images[1])
         assert image.info["Description"] == SYNTHETIC
-    write_npz(images, [""] * 3, 5, tmp_path)
-    with np.load(tmp_path / "images.npz") as stored:
+    write_npz(images, [""] * 3, 5, arrays)
+    with np.load(arrays / "images.npz") as stored:
         assert np.array_equal(stored["images"], images)
         assert stored["seeds"].tolist() == [5, 6, 7]
 

@@ -314,7 +314,7 @@ def test_unreadable_file_is_set_aside(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_file_of_too_many_bytes_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(decode_module, "MAX_BYTES", 100_000)
     _, manifest = prepared(tmp_path, {"huge.png": bytes(100_001)})
     assert manifest["rejected"] == [{"origin": "huge.png", "reason": "the file has more than 100,000 bytes"}]
 
@@ -444,7 +444,7 @@ def test_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
     source = chests(tmp_path / "source", "a.png")
     monkeypatch.setattr(prepare_module, "write_json", full_disk)
-    with pytest.raises(UserError, match=r"cannot write .*out: No space left on device"):
+    with pytest.raises(UserError, match=r"cannot write .*out: No space left on device; make room"):
         prepare(str(source), tmp_path / "out", 32)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 

@@ -18,8 +18,11 @@ import tyro
 from cxrgan import __version__
 from cxrgan.errors import UserError
 from cxrgan.evaluation import RULERS, Ruler
+from cxrgan.files import check_free, trouble
 from cxrgan.images import Fit
+from cxrgan.lines import complain, say
 from cxrgan.models.config import latent_sizes
+from cxrgan.signals import as_interrupts
 from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, read_toml, recipe, with_values
 
 if TYPE_CHECKING:
@@ -75,8 +78,8 @@ class Prepare:
     def run(self) -> int:
         from cxrgan.data.prepare import prepare, summary
 
-        print(summary(prepare(self.source, self.out, self.size, self.fit, self.seed, self.num)))
-        print(f"dataset in {self.out}; train on it: {train_command(self.out, self.size)}")
+        say(summary(prepare(self.source, self.out, self.size, self.fit, self.seed, self.num)))
+        say(f"dataset in {self.out}; train on it: {train_command(self.out, self.size)}")
         return 0
 
 
@@ -136,8 +139,8 @@ class Train:
         status = _train(folder, self.settings if self.resume else None, data, dataset, self.tensorboard)
         if status == 0:
             seconds = sum(row["seconds"] for row in folder.read_rows()[-1:])
-            print(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
-            print(f"make images: cxrgan generate {folder.path} --num 64 --out images")
+            say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
+            say(f"make images: cxrgan generate {folder.path} --num 64 --out images")
         return status
 
 
@@ -148,7 +151,7 @@ class Generate:
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A run folder, or a shipped generator: cxr-64, cxr-128."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Folder for the images."""
+    """A new folder for the images, or an empty one."""
     num: int = 64
     """How many images; image i is that of seed + i. With --interpolate it is --frames that counts."""
     seed: int = 0
@@ -167,6 +170,7 @@ class Generate:
     def run(self) -> int:
         from cxrgan.generate import load_generator, write_interpolation, write_npz, write_pngs
 
+        check_free(self.out, "the images")
         generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
             images = generator.interpolate(self.interpolate, self.frames, self.label)
@@ -175,7 +179,7 @@ class Generate:
             images = generator.sample(self.num, self.seed, self.label)
             labels = generator.labels(self.num, self.seed, self.label)
             (write_pngs if self.format == "png" else write_npz)(images, labels, self.seed, self.out)
-        print(f"{len(images)} synthetic images of step {generator.step} in {self.out}")
+        say(f"{len(images)} synthetic images of step {generator.step} in {self.out}")
         return 0
 
 
@@ -208,15 +212,14 @@ class Evaluate:
     """Where the rows go; left out, evaluation.json in the run folder, or nowhere for other folders."""
 
     def run(self) -> int:
-        from rich.console import Console
-
+        from cxrgan.console import Terminal
         from cxrgan.evaluation.sets import is_run
         from cxrgan.files import write_json
         from cxrgan.report import evaluation_notes, evaluation_tables
-        from cxrgan.runs import measure
+        from cxrgan.runs import check_rows_file, measure
 
-        if self.json and self.json.is_dir():
-            raise UserError(f"--json {self.json} is a folder; name a file, such as {self.json / 'rows.json'}")
+        if self.json:
+            check_rows_file(self.json)
         measured = measure(
             self.target,
             self.data,
@@ -229,14 +232,14 @@ class Evaluate:
             imagenet_weights=self.imagenet_weights,
             exact=self.exact,
         )
-        print(f"{measured['target']}: {measured['n_fake']} images against {measured['n_real']} of {measured['data']}")
-        Console().print(*evaluation_tables(measured["rows"]))
+        say(f"{measured['target']}: {measured['n_fake']} images against {measured['n_real']} of {measured['data']}")
+        Terminal().print(*evaluation_tables(measured["rows"]))
         for note in evaluation_notes(measured["rows"]):
-            print(note)
+            say(note)
         file = self.json or (self.target / "evaluation.json" if is_run(self.target) else None)
         if file:
             write_json(file, measured)
-            print(f"rows in {file}")
+            say(f"rows in {file}")
         return 0
 
 
@@ -252,13 +255,12 @@ class Report:
     """The HTML file; left out, report.html in that folder."""
 
     def run(self) -> int:
-        from cxrgan.page import write_report
+        from cxrgan.page import check_report_file, write_report
 
         file = self.out or self.target / "report.html"
-        if file.is_dir():
-            raise UserError(f"--out {file} is a folder; name a file, such as {file / 'report.html'}")
+        check_report_file(file)
         write_report(self.target, file, without_real=self.without_real)
-        print(f"report in {file} ({file.stat().st_size / 1e6:.1f} MB)")
+        say(f"report in {file} ({file.stat().st_size / 1e6:.1f} MB)")
         return 0
 
 
@@ -302,15 +304,16 @@ class Experiments:
         for experiment in experiments:  # the table shows them all
             check(sweep, experiment)
         unfinished = [experiment for experiment in chosen if not sweep.is_finished(experiment)]
+        write_table(sweep)  # a place that takes no file is told before anything is trained
         try:
             run_sweep(sweep, unfinished, workers, self.jobs, on_end=lambda: write_table(sweep))
         except KeyboardInterrupt:
-            print("stopped; the same command goes on from what is saved", file=sys.stderr)
+            complain("stopped; the same command goes on from what is saved")
             return 130
         finally:
             write_table(sweep)
-        print((sweep.out / "experiments.md").read_text(encoding="utf-8"))
-        print(f"the table: experiments.md, .csv and .json in {self.out}")
+        say((sweep.out / "experiments.md").read_text(encoding="utf-8"))
+        say(f"the table: experiments.md, .csv and .json in {self.out}")
         return 0 if all(sweep.is_finished(experiment) for experiment in chosen) else 1
 
 
@@ -330,10 +333,13 @@ class TrainDomain:
     def run(self) -> int:
         from cxrgan.evaluation.train_domain import DomainConfig, train_domain
 
+        for file in (self.out, self.out.with_suffix(".json")):
+            if file.exists() or self.out.suffix != ".safetensors":
+                raise UserError(f"--out {file}: name a new file that ends in .safetensors; nothing is overwritten")
         config = DomainConfig(epochs=self.epochs, seed=self.seed)
         test = train_domain(self.data, self.out, config)["test"]
-        print(f"test AUC: pneumonia {test['auc_pneumonia']:.3f}, mean of the classes {test['auc_macro']:.3f}")
-        print(f"weights in {self.out}, provenance in {self.out.with_suffix('.json')}")
+        say(f"test AUC: pneumonia {test['auc_pneumonia']:.3f}, mean of the classes {test['auc_macro']:.3f}")
+        say(f"weights in {self.out}, provenance in {self.out.with_suffix('.json')}")
         return 0
 
 
@@ -353,25 +359,28 @@ class Demo:
 
         data, run, images = self.out / "data", self.out / "run", self.out / "images"
         if not (data / "manifest.json").exists():
-            print("1. drawing 2000 phantom chest X-rays, 64 x 64 pixels", flush=True)
+            say("1. drawing 2000 phantom chest X-rays, 64 x 64 pixels")
             prepare("phantom", data, size=64, num=2000)
         dataset, folder = load_dataset(data), RunFolder(run)
         if not folder.config_file.exists():
             folder = start(recipe("quick"), dataset, run, recipe="quick", data=str(data.resolve()))
-        print(f"2. training the recipe `quick` on {len(dataset.images)} of them", flush=True)
+        say(f"2. training the recipe `quick` on {len(dataset.images)} of them")
         status = _train(folder, None, data, dataset)
         if status == 0:
-            print("3. making 64 images", flush=True)
-            generator = load_generator(run)
-            write_pngs(generator.sample(64, seed=0), generator.labels(64, seed=0), 0, images)
-            print(f"the images:       {images / 'grid.png'}")
-            print(f"real beside fake: {run / 'samples' / 'real-and-fake-end.png'}")
-            print(f"the losses:       {run / 'losses.png'}")
-            print("4. measuring them with the network that is shipped", flush=True)
+            if images.exists():
+                say(f"3. the images of {images} were made before")
+            else:
+                say("3. making 64 images")
+                generator = load_generator(run)
+                write_pngs(generator.sample(64, seed=0), generator.labels(64, seed=0), 0, images)
+            say(f"the images:       {images / 'grid.png'}")
+            say(f"real beside fake: {run / 'samples' / 'real-and-fake-end.png'}")
+            say(f"the losses:       {run / 'losses.png'}")
+            say("4. measuring them with the network that is shipped")
             Evaluate(target=run, data=data, rulers=("domain",)).run()
-            print("5. all of it on one page", flush=True)
+            say("5. all of it on one page")
             Report(target=run).run()
-            print("next, on your own X-rays: cxrgan prepare FOLDER --out DATASET")
+            say("next, on your own X-rays: cxrgan prepare FOLDER --out DATASET")
         return status
 
 
@@ -381,29 +390,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     if arguments == ["--version"]:
-        print(f"cxrgan {__version__}, torch {version('torch')}, Python {sys.version.split()[0]}")
+        say(f"cxrgan {__version__}, torch {version('torch')}, Python {sys.version.split()[0]}")
         return 0
-    try:
-        status: int = _parse(arguments).run()
-        return status
-    except UserError as error:
-        if debug:
-            raise
-        print(f"cxrgan: {error}", file=sys.stderr)
+    with as_interrupts() as asked:
+        try:
+            status: int = _parse(arguments).run()
+            return status
+        except (KeyboardInterrupt, Exception) as error:
+            if asked.is_set() or isinstance(error, KeyboardInterrupt):
+                complain("interrupted")
+                return 130
+            if debug:
+                raise
+            return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Say in a line what went wrong; returns the exit status."""
+    if isinstance(error, UserError):
+        complain(str(error))
         return error.exit_status
-    except OSError as error:
-        if debug:
-            raise
-        print(f"cxrgan: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("cxrgan: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:  # a mistake of ours, or a machine at its end: memory, drivers
-        if debug:
-            raise
-        print(f"cxrgan: {type(error).__name__}: {error}; --debug shows where it happened", file=sys.stderr)
-        return 1
+    if isinstance(error, OSError):
+        complain(trouble(error))
+    elif isinstance(error, MemoryError) or "allocate" in str(error):
+        complain(f"not enough memory ({error or 'none is left'}); ask for less at once: fewer images, smaller networks")
+    else:  # a mistake of ours, or a machine at its end: drivers
+        complain(f"{type(error).__name__}: {error}; --debug shows where it happened")
+    return 1
 
 
 COMMANDS = {
@@ -461,7 +474,7 @@ def _train(
     config = config or folder.read_info().config
     last = train_run(folder, config, data, dataset, tensorboard=tensorboard)
     if last < config.num_steps(len(dataset.images)):
-        print(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}", file=sys.stderr)
+        complain(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}")
         return 130
     return 0
 

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -20,11 +20,28 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from cxrgan.fields import printable
+
 Item = TypeVar("Item")
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines where the output is no terminal
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Terminal(Console):
+    """A console that obeys nothing in a text: control characters are shown, and `[red]` is no markup.
+
+    Names of files, classes and runs come from anywhere. Whatever is printed through here, tables too, is safe.
+    """
+
+    def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
+        super().__init__(stderr=stderr, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text as rich draws it."""
+        return super().render_str(printable(text), **options)
+
+
+console = Terminal(stderr=True, soft_wrap=True)
 
 
 class ProgressBar:
@@ -35,12 +52,12 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, total: int, *, done: int = 0) -> None:
-        self.title, self.total, self.done, self._first = title, total, done, done
+        self.title, self.total, self.done, self._first = printable(title), total, done, done
         self._text = ""
         self._live: Progress | None = None
         if console.is_terminal and not console.is_dumb_terminal:
             self._live = Progress(*_columns(console.width), console=console)
-            self._task = self._live.add_task(title, total=total, completed=done, text="")
+            self._task = self._live.add_task(self.title, total=total, completed=done, text="")
 
     def __enter__(self) -> Self:
         self._started = self._printed = time.monotonic()
@@ -88,7 +105,11 @@ def _columns(width: int) -> list[ProgressColumn]:
         return Column(no_wrap=True)
 
     return [
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=width // 3)),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", max_width=width // 3),
+        ),
         BarColumn(bar_width=min(24, width // 8)),
         MofNCompleteColumn(table_column=whole()),
         TimeElapsedColumn(table_column=whole()),

@@ -138,8 +138,8 @@ def write_table(sweep: Sweep) -> None:
         "fid_by_iteration": iterations,
     }
     write_json(sweep.out / "experiments.json", values)
-    write_bytes(sweep.out / "experiments.csv", _csv(results, sweep.scale).encode())
-    write_bytes(sweep.out / "experiments.md", _markdown(page).encode())
+    write_bytes(sweep.out / "experiments.csv", _csv(results, sweep.scale).encode("utf-8", "backslashreplace"))
+    write_bytes(sweep.out / "experiments.md", _markdown(page).encode("utf-8", "backslashreplace"))
 
 
 def _csv(results: Sequence[Result], scale: float) -> str:

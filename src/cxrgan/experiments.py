@@ -4,16 +4,12 @@ Everything that is known of an experiment stands in its run folder OUT/NAME, so 
 time and goes on where it was.
 """
 
-import contextlib
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cxrgan.console import console
@@ -21,9 +17,11 @@ from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
 from cxrgan.evaluation import RULERS, Ruler
-from cxrgan.files import write_json
+from cxrgan.files import trouble, write_json
+from cxrgan.lines import say
 from cxrgan.results import read_evaluation
 from cxrgan.runs import measure, train_run
+from cxrgan.signals import as_interrupts
 from cxrgan.training.checkpoint import RunFolder, check_same
 from cxrgan.training.loop import start
 from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, with_values
@@ -180,7 +178,7 @@ def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[i
     folders = {size: (out / f"data-{size}").resolve() for size in sizes}
     for size, folder in folders.items():
         if (folder / "manifest.json").exists():
-            print(f"the images are those of {folder}, made before")
+            say(f"the images are those of {folder}, made before")
         else:
             prepare(source, folder, size)
     return folders
@@ -207,13 +205,15 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
 
 def run_experiment(sweep: Sweep, experiment: Experiment) -> None:
     """Train what an experiment lacks, then measure it; what goes wrong is written down, and raises nothing."""
-    sweep.failure_file(experiment).unlink(missing_ok=True)
     try:
+        sweep.failure_file(experiment).unlink(missing_ok=True)
         _train_and_measure(sweep, experiment)
     except RunLocked as error:  # not failed: the other process goes on
         console.print(f"{experiment.name}: {error}", style="yellow")
     except UserError as error:
         note_failure(sweep, experiment, str(error))
+    except OSError as error:
+        note_failure(sweep, experiment, trouble(error))
     except Exception as error:  # a mistake of ours, or the machine at its end: the other experiments go on
         note_failure(sweep, experiment, f"{type(error).__name__}: {error}")
 
@@ -231,8 +231,12 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
 
 
 def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:
-    """Write down why an experiment could not go on."""
-    write_json(sweep.failure_file(experiment), {"reason": reason})
+    """Say why an experiment could not go on, and write it down where the disk takes it."""
+    console.print(f"{experiment.name}: {reason}", style="yellow")
+    try:
+        write_json(sweep.failure_file(experiment), {"reason": reason})
+    except OSError as error:
+        console.print(f"{experiment.name}: {trouble(error)}", style="yellow")
 
 
 def run_sweep(
@@ -249,7 +253,7 @@ def run_sweep(
         except RunError as error:
             note_failure(sweep, experiment, str(error))
 
-    with _sigterm_as_ctrl_c(), ThreadPoolExecutor(jobs) as pool:
+    with as_interrupts(), ThreadPoolExecutor(jobs) as pool:
         try:
             for _ in as_completed([pool.submit(run, experiment) for experiment in chosen]):
                 on_end()
@@ -257,18 +261,3 @@ def run_sweep(
             pool.shutdown(wait=False, cancel_futures=True)
             workers.stop()
             raise  # leaving the pool waits for the runs to be saved
-
-
-@contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

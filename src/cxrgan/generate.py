@@ -1,6 +1,8 @@
 """A trained run -> images, interpolations and their files."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +14,8 @@ from torch import nn
 
 from cxrgan.errors import UserError
 from cxrgan.fields import is_name
-from cxrgan.files import replacing
-from cxrgan.images import SHEET, SYNTHETIC, grid, save_png
+from cxrgan.files import check_free, remove_leftovers, replacing
+from cxrgan.images import SHEET, SYNTHETIC, encode_png, grid
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.networks import build_generator
 from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
@@ -130,22 +132,37 @@ def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: i
     for label in set(labels) - {""}:
         if not is_name(label):
             raise UserError(f"the class {label!r} cannot name a folder of images; --format npz writes none")
-    for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
-        save_png(out / label / f"seed-{seed:06d}.png", image, note=SYNTHETIC)
-    save_png(out / SHEET, grid(images[:64]), note=SYNTHETIC)
+    with _new_folder(out) as folder:
+        for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
+            (folder / label).mkdir(exist_ok=True)
+            (folder / label / f"seed-{seed:06d}.png").write_bytes(encode_png(image, SYNTHETIC))
+        (folder / SHEET).write_bytes(encode_png(grid(images[:64]), SYNTHETIC))
 
 
 def write_npz(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
     """`images.npz` with `images` (N, M, M) uint8, `labels` (N,) text, empty without classes, and `seeds` (N,) int64."""
     seeds = np.arange(first_seed, first_seed + len(images))
-    with replacing(out / "images.npz") as temporary:
-        np.savez_compressed(temporary, images=images, labels=np.array(labels), seeds=seeds)
+    content = io.BytesIO()  # on a full disk, a zip file that is half-written hides the reason
+    np.savez_compressed(content, images=images, labels=np.array(labels), seeds=seeds)
+    with _new_folder(out) as folder:
+        (folder / "images.npz").write_bytes(content.getvalue())
 
 
 def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:
     """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back."""
     name = f"interpolation-{seeds[0]}-{seeds[1]}"
-    save_png(out / f"{name}.png", grid(images, columns=len(images)), note=SYNTHETIC)
+    strip = grid(images, columns=len(images))
     first, *others = [Image.fromarray(image) for image in [*images, *images[-2:0:-1]]]
-    with replacing(out / f"{name}.gif") as temporary:
-        first.save(temporary, save_all=True, append_images=others, duration=120, loop=0)
+    with _new_folder(out) as folder:
+        (folder / f"{name}.png").write_bytes(encode_png(strip, SYNTHETIC))
+        first.save(folder / f"{name}.gif", save_all=True, append_images=others, duration=120, loop=0)
+
+
+@contextlib.contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` as a whole or not at all; UserError where something lies there."""
+    check_free(out, "the images")
+    remove_leftovers(out)
+    with replacing(out) as folder:
+        folder.mkdir()
+        yield folder

@@ -5,8 +5,11 @@ It reads what was written and computes nothing anew. Whatever comes from a file 
 
 import base64
 import contextlib
+import io
 import math
+import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -19,7 +22,9 @@ from PIL import Image
 from cxrgan.chart import Line, chart
 from cxrgan.console import duration
 from cxrgan.data.dataset import Manifest, read_manifest
+from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides
 from cxrgan.errors import UserError
+from cxrgan.fields import check_regular, read_bytes
 from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
 from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes
@@ -30,6 +35,9 @@ from cxrgan.training.recipes import RECIPES, differences
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TITLE_END = ": report of cxrgan</title>"  # by which a report is known again
+HEAD_BYTES = 4096  # of a report, with its title
+MAX_REPORT_BYTES = 2**40
 LONG_CELL = 40  # characters, tags included, of a cell that may break into lines
 SHARES = (1 / 4, 1 / 2, 3 / 4, 1)  # of the run, at which samples over time are shown
 WIDEST, HALF, QUARTER = 1060, 540, 270  # pixels of a picture over the whole page, over half and a quarter of it
@@ -177,10 +185,22 @@ def write_report(target: Path, out: Path, *, without_real: bool) -> None:
         # the page may load nothing, whatever a name in it says
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(name)}: report of cxrgan</title>\n<style>{CSS}</style>\n</head>\n"
+        f"<title>{escape(name)}{TITLE_END}\n<style>{CSS}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
     write_bytes(out, page.encode("utf-8", "backslashreplace"))
+
+
+def check_report_file(file: Path) -> None:
+    """UserError unless `file` is a .html that is new, or an earlier report that may be replaced."""
+    mend = "it is not overwritten, name another file"
+    if file.suffix.lower() not in (".html", ".htm") or file.is_dir():
+        raise UserError(f"--out {file} does not name an .html file; give one such as report.html")
+    if os.path.lexists(file):
+        check_regular(file, file.stat(), MAX_REPORT_BYTES, mend=mend)
+        with file.open("rb") as stream:
+            if TITLE_END.encode() not in stream.read(HEAD_BYTES):
+                raise UserError(f"--out {file} holds something else than a report of cxrgan; {mend}")
 
 
 def _runs(target: Path, name: str, *, with_real: bool) -> str:
@@ -448,6 +468,8 @@ def _reading(file: Path) -> Iterator[None]:
     """What is not as cxrgan writes it becomes a UserError that names the file."""
     try:
         yield
+    except Unusable as reason:
+        raise UserError(f"cannot read {file}: {reason}; remove it") from reason
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError) as error:  # Syntax: a bad PNG
         raise UserError(f"cannot read {file}: {error!r}; mend it, or move it away") from error
 
@@ -459,7 +481,10 @@ def _grids(folder: RunFolder) -> dict[int, Path]:
 
 
 def _pixels(file: Path) -> "NDArray[np.uint8]":
-    with Image.open(file) as picture:
+    """The grey values of a sheet that cxrgan wrote, (H, W); what its header claims is bounded before it is decoded."""
+    content = read_bytes(file, MAX_BYTES, mend="remove it")
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+        check_sides(*picture.size)
         return np.asarray(picture.convert("L"))
 
 

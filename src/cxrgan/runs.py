@@ -1,18 +1,22 @@
 """A run as a person has it made: trained with progress, plots and a doctor, then evaluated into evaluation.json."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, load_held_out
-from cxrgan.errors import RunError
+from cxrgan.errors import RunError, UserError
 from cxrgan.evaluation import RULERS, Ruler
 from cxrgan.evaluation.during import make_evaluator
 from cxrgan.evaluation.evaluate import evaluate, unavailable
 from cxrgan.evaluation.features import cache_folder
 from cxrgan.evaluation.networks import load_networks
 from cxrgan.evaluation.sets import open_pair
+from cxrgan.fields import read_json
+from cxrgan.lines import say
 from cxrgan.training.checkpoint import RunFolder
 from cxrgan.training.doctor import diagnose
 from cxrgan.training.loop import Observer, train
@@ -48,7 +52,8 @@ def train_run(
         try:
             last = train(folder, config, dataset, observers, evaluator, load_held_out(data))
         except RunError:
-            _tell_diagnosis(folder)
+            with contextlib.suppress(OSError, UserError):  # of the same disk: the error itself says more
+                _tell_diagnosis(folder)
             raise
     _tell_diagnosis(folder)
     return last
@@ -86,9 +91,19 @@ def measure(
     return {"target": fake.name, "data": real.name, "n_real": real.num, "n_fake": fake.num, "rows": rows}
 
 
+def check_rows_file(file: Path) -> None:
+    """UserError unless `file` is a .json that is new, or an evaluation that may be replaced."""
+    if file.suffix.lower() != ".json" or file.is_dir():
+        raise UserError(f"--json {file} does not name a .json file; give one such as rows.json")
+    if os.path.lexists(file):
+        mend = "it is not overwritten, name another file"
+        if not {"target", "data", "rows"} <= read_json(file, mend=mend).values.keys():
+            raise UserError(f"--json {file} holds something else than an evaluation; {mend}")
+
+
 def _tell_diagnosis(folder: RunFolder) -> None:
     """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
     rows = folder.read_rows()
     findings = diagnose(rows)
+    say("\n".join(f"doctor: {finding}" for finding in findings) or "doctor: healthy")
     write_diagnosis(folder, rows[-1]["step"] if rows else 0, findings)
-    print("\n".join(f"doctor: {finding}" for finding in findings) or "doctor: healthy")

@@ -4,6 +4,7 @@ Grey keeps its precision until the one quantisation after the resize: 8-bit file
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
@@ -22,6 +23,20 @@ HALF_SIZE_REDUCTION = 24
 
 class Unusable(Exception):
     """Why an image is set aside, in a few words."""
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of an image file; Unusable where they cannot be had, or are too many."""
+    if path.suffix.lower() == ".dcm":
+        raise Unusable("DICOM is not supported yet")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise Unusable(f"the file has more than {MAX_BYTES:,} bytes")
+    return content
 
 
 def decode(content: bytes, size: int) -> Image.Image:

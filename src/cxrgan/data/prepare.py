@@ -5,9 +5,10 @@ Bad input is set aside with its reason, byte-identical copies are left out, and 
 
 import hashlib
 import os
+import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,12 +21,14 @@ from PIL import Image
 
 from cxrgan.console import console, track
 from cxrgan.data.dataset import FORMAT, SPLITS
-from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides, decode, to_grey
+from cxrgan.data.decode import Unusable, check_sides, decode, read_image, to_grey
 from cxrgan.data.sources import Record, Source, open_source
 from cxrgan.errors import RunError, UserError
-from cxrgan.files import replacing, write_json
+from cxrgan.fields import is_name, shown
+from cxrgan.files import check_free, remove_leftovers, replacing, trouble, write_json
 from cxrgan.images import Fit, resize
 from cxrgan.models.config import check_image_size
+from cxrgan.training.recipes import MAX_SEED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of a split made here
 FEW_IMAGES = 64  # a usual batch
 UNLABELLED = "unlabelled"
+ENTRY_BYTES = 1000  # of an image beside its pixels: its entry in the manifest, in memory and on the disk
 NUM_SHOWN = 5  # rejected files in the summary
 
 
@@ -98,8 +102,16 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
     check_image_size(size)
     if fit not in get_args(Fit):
         raise UserError(f"fit is {fit}, but must be one of {', '.join(get_args(Fit))}")
-    _check_free(out)
+    if not 0 <= seed <= MAX_SEED:
+        raise UserError(f"seed is {shown(seed)}, but must be from 0 to {MAX_SEED}")
+    check_free(out, "the dataset")
+    for leftover in remove_leftovers(out):
+        console.print(f"removed {leftover}: a prepare that was killed had left it", style="yellow")
+    if source == "phantom":
+        _check_room(num, size, out)
     opened = open_source(source, size=size, seed=seed, num=num)
+    _check_room(len(opened.records), size, out)
+    _check_labels(opened.records)
     records = sorted(_with_splits(opened.records, seed), key=_order)
     try:
         with replacing(out) as folder:
@@ -112,7 +124,7 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
             manifest = _manifest(opened, size, fit, seed, digest, entries, rejected, duplicates)
             write_json(folder / "manifest.json", manifest)
     except OSError as error:
-        raise RunError(f"cannot write {out}: {error.strerror}; choose another folder or make room") from error
+        raise RunError(f"cannot write {trouble(error)}") from error
     _warn_if_few(manifest)
     return manifest
 
@@ -162,9 +174,28 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists already; choose another folder for the dataset, or remove it first")
+def _check_room(num: int, size: int, out: Path) -> None:
+    """UserError where `num` images cannot be held in this machine's memory, or on the disk of `out`."""
+    folder = next(parent for parent in out.absolute().parents if parent.is_dir())
+    room = {"disk": shutil.disk_usage(folder).free}
+    if hasattr(os, "sysconf"):  # not on Windows
+        room["memory"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    most = min(room.values()) // (size**2 + ENTRY_BYTES)
+    if num > most:
+        raise UserError(
+            f"{shown(num)} images of {size} x {size} pixels are more than this machine holds "
+            f"({', '.join(f'{name} {amount / 1e9:.1f} GB' for name, amount in room.items())}); "
+            f"at most {most:,} fit, so ask for fewer or for a smaller --size"
+        )
+
+
+def _check_labels(records: Sequence[Record]) -> None:
+    """UserError for a class whose name could not be that of a folder again."""
+    for label in {record.label for record in records if record.label is not None}:
+        if not is_name(label):
+            raise UserError(
+                f"a class is called {shown(label)}: too long, no UTF-8, or with control characters; rename its folder"
+            )
 
 
 def _with_splits(records: tuple[Record, ...], seed: int) -> list[Record]:
@@ -225,7 +256,7 @@ def _pixels(record: Record, size: int, fit: Fit) -> "tuple[str, NDArray[np.uint8
     digest = ""
     try:
         if isinstance(record.image, Path):
-            content = _read(record.image)
+            content = read_image(record.image)
             digest = hashlib.sha256(content).hexdigest()
             grey = decode(content, size)
         else:
@@ -238,19 +269,6 @@ def _pixels(record: Record, size: int, fit: Fit) -> "tuple[str, NDArray[np.uint8
         return digest, reason
 
 
-def _read(path: Path) -> bytes:
-    if path.suffix.lower() == ".dcm":
-        raise Unusable("DICOM is not supported yet")
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise Unusable(f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise Unusable(f"the file has more than {MAX_BYTES:,} bytes")
-    return content
-
-
 def _quantised(image: Image.Image) -> "NDArray[np.uint8]":
     """Mode L, or F about [0, 255] -> uint8; the filter may overshoot both ends."""
     if image.mode == "L":
@@ -260,7 +278,9 @@ def _quantised(image: Image.Image) -> "NDArray[np.uint8]":
 
 def _save(path: Path, images: "NDArray[np.uint8]") -> str:
     """Write the array and return the SHA-256 of the file."""
-    np.save(path, images)
+    with path.open("wb") as file:  # as np.save does, whose error on a full disk gives no reason
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(images))
+        file.write(images.data)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,20 +1,21 @@
 """What can be compared: a generator, a dataset folder, any folder of images, as uint8 arrays; or shipped features."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from cxrgan.console import console
 from cxrgan.data.dataset import load_dataset, read_manifest
-from cxrgan.data.decode import Unusable
+from cxrgan.data.decode import Unusable, decode, read_image
 from cxrgan.data.prepare import decode_records
 from cxrgan.data.sources import folder_source
 from cxrgan.errors import UserError
 from cxrgan.generate import is_shipped, load_generator
+from cxrgan.models.config import IMAGE_SIZES
 from cxrgan.shipped import GENERATORS, REFERENCES, read_card, read_reference
 from cxrgan.training.checkpoint import RunFolder
 
@@ -114,13 +115,19 @@ def folder_set(path: Path, size: int) -> ImageSet:
 
 
 def first_image_size(path: Path) -> int:
-    """The shorter side of the first image below a folder that can be read."""
-    for record in sorted(folder_source(path).records, key=lambda record: record.origin):
+    """The size at which a folder's images are compared: the shorter side of the first that decodes.
+
+    An odd side loses a pixel, and what is no size of cxrgan's becomes the nearest: 32 at least, 256 at most.
+    """
+    records = sorted(folder_source(path).records, key=lambda record: record.origin)
+    for record in records:
         try:
-            with Image.open(record.image) as image:  # type: ignore[arg-type]
-                return min(image.size)
-        except OSError:
+            assert isinstance(record.image, Path)
+            with warnings.catch_warnings(action="ignore"):  # Pillow's, on files that are left out anyway
+                side = min(decode(read_image(record.image), IMAGE_SIZES[-1]).size)
+        except Unusable:
             continue
+        return min(max(side - side % 2, IMAGE_SIZES[0]), IMAGE_SIZES[-1])
     raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
 
 
