@@ -1,6 +1,6 @@
 """The doctor names what is wrong on runs made for it, and leaves healthy ones alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ import pytest
 from tiny import TINY, write_tiny_dataset
 
 from cxrgan.data.dataset import load_dataset
-from cxrgan.training.doctor import diagnose
+from cxrgan.training.doctor import Diagnosis, diagnose
 from cxrgan.training.loop import start, train
+from cxrgan.training.readings import Finding, Measured, Readings
 from cxrgan.training.recipes import TrainConfig
 
 Row = dict[str, Any]
@@ -43,42 +44,53 @@ def run(num: int = 1000, **columns: Callable[[int], float | None]) -> list[Row]:
     return rows
 
 
-def names(rows: list[Row]) -> list[str]:
-    return [finding.name for finding in diagnose(rows)]
+def diagnosed(rows: Iterable[Mapping[str, Any]], evaluated: Sequence[Measured] = ()) -> Diagnosis:
+    readings = Readings()
+    for row in rows:
+        readings.add(row)
+    return diagnose(readings, evaluated)
+
+
+def found(rows: Iterable[Mapping[str, Any]], evaluated: Sequence[Measured] = ()) -> list[Finding]:
+    return list(diagnosed(rows, evaluated).findings)
+
+
+def names(rows: Iterable[Mapping[str, Any]], evaluated: Sequence[Measured] = ()) -> list[str]:
+    return [finding.name for finding in found(rows, evaluated)]
 
 
 def test_a_healthy_run_has_no_findings() -> None:
-    assert diagnose(run()) == []
+    assert found(run()) == []
 
 
 def test_nothing_is_said_of_nothing() -> None:
-    assert diagnose([]) == []
-    assert diagnose(run(10)) == []
+    assert found([]) == []
+    assert found(run(10)) == []
 
 
 def test_a_discriminator_that_has_won_is_named_since_it_won() -> None:
-    (finding,) = diagnose(run(margin=lambda step: 30.0 if step > 400 else 3.0))
+    (finding,) = found(run(margin=lambda step: 30.0 if step > 400 else 3.0))
     assert finding.name == "the discriminator has won"
     assert finding.since == 450  # the end of the first window of 50 steps that shows it
     assert "30 apart" in finding.evidence
 
 
 def test_a_short_victory_that_passed_is_no_finding() -> None:
-    assert diagnose(run(margin=lambda step: 30.0 if 300 < step <= 600 else 3.0)) == []
+    assert found(run(margin=lambda step: 30.0 if 300 < step <= 600 else 3.0)) == []
 
 
 def test_a_smaller_lead_is_a_victory_where_the_samples_stay_poor() -> None:
-    assert diagnose(run(margin=lambda step: 6.0)) == []
-    found = diagnose(run(margin=lambda step: 6.0, grain=lambda step: 4.0 if step > 350 else 1.0))
-    assert [(finding.name, finding.since) for finding in found] == [
+    assert found(run(margin=lambda step: 6.0)) == []
+    poor = found(run(margin=lambda step: 6.0, grain=lambda step: 4.0 if step > 350 else 1.0))
+    assert [(finding.name, finding.since) for finding in poor] == [
         ("the samples are noise", 400),
         ("the discriminator has won", 400),
     ]
-    assert "6.0 apart" in found[1].evidence
+    assert "6.0 apart" in poor[1].evidence
 
 
 def test_a_discriminator_that_cannot_tell_poor_samples_is_too_weak() -> None:
-    assert diagnose(run(margin=lambda step: 0.3)) == []
+    assert found(run(margin=lambda step: 0.3)) == []
     noise = run(margin=lambda step: 0.3, grain=lambda step: 3.0)
     assert names(noise) == ["the samples are noise", "the discriminator is too weak"]
     under_penalty = [row | {"r1": 0.001} for row in noise]
@@ -89,7 +101,7 @@ def test_a_discriminator_that_cannot_tell_poor_samples_is_too_weak() -> None:
 def test_few_different_images_are_mode_collapse(column: str, value: float) -> None:
     healthy = {"diversity": 0.85, "repeats": 0.02}[column]
     columns: dict[str, Callable[[int], float | None]] = {column: lambda step: value if step > 550 else healthy}
-    (finding,) = diagnose(run(1000, **columns))
+    (finding,) = found(run(1000, **columns))
     assert (finding.name, finding.since) == ("mode collapse", 600)
 
 
@@ -99,7 +111,7 @@ def test_pixels_without_an_image_are_named(grain: float, name: str) -> None:
 
 
 def test_monotony_in_the_first_steps_is_not_collapse() -> None:
-    assert diagnose(run(diversity=lambda step: 0.05 if step <= 300 else 0.8)) == []
+    assert found(run(diversity=lambda step: 0.05 if step <= 300 else 0.8)) == []
 
 
 def test_vanishing_and_exploding_gradients_are_told_apart() -> None:
@@ -108,21 +120,21 @@ def test_vanishing_and_exploding_gradients_are_told_apart() -> None:
 
 
 def test_held_out_images_taken_for_fakes_are_overfitting() -> None:
-    (finding,) = diagnose(run(d_held_out=lambda step: -1.5 if step > 500 else 1.8))
+    (finding,) = found(run(d_held_out=lambda step: -1.5 if step > 500 else 1.8))
     assert finding.name == "the discriminator learns the training images by heart"
     assert finding.since == 600
     assert "88%" in finding.evidence
 
 
 def test_a_loss_that_is_no_number_comes_first() -> None:
-    findings = diagnose(run(loss_g=lambda step: None if step == 700 else 1.5, margin=lambda step: 40.0))
+    findings = found(run(loss_g=lambda step: None if step == 700 else 1.5, margin=lambda step: 40.0))
     assert [finding.name for finding in findings] == ["a loss is not finite", "the discriminator has won"]
     assert findings[0].since == 700
 
 
 def test_a_metric_that_turned_is_told_with_its_best_step() -> None:
     worse = run(frechet_distance=lambda step: 100 - step / 10 if step <= 500 else 20.0 + step / 4)
-    (finding,) = diagnose(worse)
+    (finding,) = found(worse)
     assert (finding.name, finding.since) == ("the images get worse", 600)
     assert "was 50 at step 500" in finding.evidence
 

@@ -1,22 +1,28 @@
 """A run as a person has it made: trained with progress, plots and a doctor, then evaluated into evaluation.json."""
 
+import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, load_held_out
-from cxrgan.errors import RunError
+from cxrgan.errors import RunError, UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.evaluation.during import make_evaluator
 from cxrgan.evaluation.evaluate import evaluate, unavailable
 from cxrgan.evaluation.features import cache_folder
 from cxrgan.evaluation.networks import load_networks
 from cxrgan.evaluation.sets import open_pair
+from cxrgan.fields import read_json
+from cxrgan.report import PLOTTED
 from cxrgan.training.checkpoint import RunFolder
-from cxrgan.training.doctor import diagnose
+from cxrgan.training.doctor import Diagnosis, diagnose, write_diagnosis
+from cxrgan.training.log import History, LogReader
 from cxrgan.training.loop import Observer, train
-from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard, write_diagnosis
+from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
+from cxrgan.training.readings import Measured, Readings
 from cxrgan.training.recipes import TrainConfig
 
 
@@ -42,15 +48,18 @@ def train_run(
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
         line = LiveLine(bar)
-        observers: list[Observer] = [line, Doctor(folder, line), Plots(folder)]
+        readings, history = Readings(), History(PLOTTED)
+        log = LogReader(folder.metrics_file, readings.add, history.add)
+        observers: list[Observer] = [line, Doctor(folder, log, readings, line), Plots(folder, log, history)]
         if tensorboard:
             observers.append(TensorBoard(folder))
         try:
             last = train(folder, config, dataset, observers, evaluator, load_held_out(data))
         except RunError:
-            _tell_diagnosis(folder)
+            with contextlib.suppress(OSError, UserError):  # a full disk takes no diagnosis either: the error says more
+                _tell(folder, log, readings)
             raise
-    _tell_diagnosis(folder)
+    _tell(folder, log, readings)
     return last
 
 
@@ -82,9 +91,37 @@ def measure(
     return {"target": fake.name, "data": real.name, "n_real": real.num, "n_fake": fake.num, "rows": rows}
 
 
-def _tell_diagnosis(folder: RunFolder) -> None:
+def diagnose_run(folder: RunFolder) -> Diagnosis:
+    """What the doctor says of a run by its files: metrics.jsonl, and evaluation.json where there is one."""
+    folder.read_info()  # a folder that is no run is said to be none
+    readings = Readings()
+    LogReader(folder.metrics_file, readings.add).read_on()
+    return diagnose(readings, _evaluated(folder.path / "evaluation.json", readings.step))
+
+
+def _evaluated(file: Path, last_step: int) -> list[Measured]:
+    """The metrics of evaluation.json that have a floor of no more images; none where it is not there."""
+    try:
+        found = read_json(file, mend="evaluate the run again")
+    except FileNotFoundError:
+        return []
+    of_step = re.search(r", step (\d{1,18})$", found.text("target"))
+    step = int(of_step[1]) if of_step else last_step
+    measured = []
+    for row in found.tables("rows"):
+        value = row.optional_number("value")
+        if value is None or row.optional_number("floor") is None:
+            continue
+        if "n_floor" in row and row.whole("n_fake") < row.whole("n_floor"):
+            continue  # fewer images have less variety
+        measured.append(Measured(step, row.text("metric"), row.optional_text("label"), value, row.number("floor")))
+    return measured
+
+
+def _tell(folder: RunFolder, log: LogReader, readings: Readings) -> None:
     """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
-    rows = folder.read_rows()
-    findings = diagnose(rows)
-    write_diagnosis(folder, rows[-1]["step"] if rows else 0, findings)
-    print("\n".join(f"doctor: {finding}" for finding in findings) or "doctor: healthy")
+    log.read_on()
+    diagnosis = diagnose(readings)
+    for line in str(diagnosis).splitlines():
+        print(f"doctor: {line}")
+    write_diagnosis(folder.diagnosis_file, diagnosis)
