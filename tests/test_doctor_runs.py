@@ -34,3 +34,18 @@ def diagnosed(run: str, change: Callable[[Row], Row] = dict, evaluated: Sequence
 )
 def test_a_real_run_is_named_rightly(run: str, expected: list[str]) -> None:
     assert [finding.name for finding in diagnosed(run).findings] == expected
+
+
+@pytest.mark.parametrize("run", ["fast-64", "stable-128"])
+def test_overfitting_planted_into_a_run_under_a_gradient_penalty_is_found(run: str) -> None:
+    def plant(row: Row) -> Row:
+        return {**row, "d_held_out": row["d_samples"]} if "d_samples" in row else row
+
+    found = diagnosed(run, plant).findings
+    assert [finding.name for finding in found] == ["the discriminator learns the training images by heart"]
+
+
+@pytest.mark.parametrize(("run", "recall"), [("fast-64", 0.34), ("stable-128", 0.12)])
+def test_a_run_whose_evaluation_shows_a_low_recall_is_not_called_healthy(run: str, recall: float) -> None:
+    """`docs/stable-recipe.md`: real images have 0.85 among each other."""
+    assert diagnosed(run, evaluated=[Measured(3244, "recall", None, recall, 0.85)]).verdict == "lost variety"
