@@ -71,7 +71,7 @@ def run(name: str, seed: int, data: Path, seconds: float, threads: int, results:
     with tempfile.TemporaryDirectory() as place:
         folder = start(config, dataset, Path(place, "run"), recipe=name, data=str(data))
         train(folder, folder.read_info().config, dataset, evaluator=evaluator)
-        (row,) = (row for row in folder.read_rows() if "frechet_distance" in row)
+        (row,) = (row for row in folder.rows() if "frechet_distance" in row)
     line = {"variant": name, "seed": seed, "threads": threads, **row}
     with results.open("a") as stream:
         stream.write(json.dumps(line) + "\n")

@@ -17,8 +17,9 @@ from tiny import write_tiny_dataset
 import cxrgan
 from cxrgan.cli import main
 from cxrgan.errors import UserError
-from cxrgan.report import plot_losses
+from cxrgan.report import PLOTTED, plot_losses
 from cxrgan.training.checkpoint import RunFolder
+from cxrgan.training.log import History
 from cxrgan.training.observers import LiveLine
 from cxrgan.training.recipes import TrainConfig
 
@@ -314,7 +315,7 @@ def test_the_plot_shows_what_the_game_is_about(
     drawn: list[str] = []
     monkeypatch.setattr("cxrgan.report._curve", lambda axes, rows, name, label, colour: drawn.append(name))
     monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *arguments, **named: None)
-    plot_losses([], tmp_path / "losses.png", relativistic=relativistic)
+    plot_losses(History(PLOTTED), tmp_path / "losses.png", relativistic=relativistic)
     assert set(drawn) == {"loss_g", "loss_d"} | below
 
 

@@ -15,7 +15,7 @@ from mutations import check_mutations, check_no_file
 from numpy.typing import NDArray
 from tiny import write_tiny_dataset
 
-from cxrgan.data.dataset import batch_indices, load_dataset
+from cxrgan.data.dataset import batch_indices, load_dataset, load_held_out
 from cxrgan.errors import UserError
 
 
@@ -177,3 +177,21 @@ def test_a_header_of_more_images_than_there_is_memory_is_refused_unread(tmp_path
         stream.truncate(2**42)
     with pytest.raises(UserError, match=r"has 4,398,046,510,976 bytes of images, but must have 40,960"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("num_val", "num_test", "expected"), [(16, 20, "test"), (20, 16, "val"), (0, 3, "test"), (0, 0, None)]
+)
+def test_held_out_images_are_the_larger_of_val_and_test(
+    num_val: int, num_test: int, expected: str | None, tmp_path: Path
+) -> None:
+    path = write_tiny_dataset(tmp_path / "data", num=40)
+    manifest = json.loads((path / "manifest.json").read_text())
+    for index, row in enumerate(manifest["images"]):
+        row["split"] = "val" if index < num_val else "test" if index < num_val + num_test else "train"
+    numbers = {"train": 40 - num_val - num_test, "val": num_val, "test": num_test}
+    manifest["counts"] = {split: {"NORMAL": number} for split, number in numbers.items() if number}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    held_out = load_held_out(path)
+    assert (held_out and held_out.split) == expected
+    assert held_out is None or len(held_out.images) == max(num_val, num_test)

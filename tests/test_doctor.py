@@ -1,16 +1,23 @@
 """The doctor names what is wrong on runs made for it, and leaves healthy ones alone."""
 
-from collections.abc import Callable
+import errno
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from tiny import TINY, write_tiny_dataset
 
+from cxrgan import runs
+from cxrgan.cli import main
 from cxrgan.data.dataset import load_dataset
-from cxrgan.training.doctor import diagnose
+from cxrgan.errors import RunError
+from cxrgan.training import loop
+from cxrgan.training.doctor import Diagnosis, diagnose
 from cxrgan.training.loop import start, train
+from cxrgan.training.readings import Finding, Measured, Readings
 from cxrgan.training.recipes import TrainConfig
 
 Row = dict[str, Any]
@@ -43,42 +50,61 @@ def run(num: int = 1000, **columns: Callable[[int], float | None]) -> list[Row]:
     return rows
 
 
-def names(rows: list[Row]) -> list[str]:
-    return [finding.name for finding in diagnose(rows)]
+def diagnosed(rows: Iterable[Mapping[str, Any]], evaluated: Sequence[Measured] = ()) -> Diagnosis:
+    readings = Readings()
+    for row in rows:
+        readings.add(row)
+    return diagnose(readings, evaluated)
+
+
+def found(rows: Iterable[Mapping[str, Any]], evaluated: Sequence[Measured] = ()) -> list[Finding]:
+    return list(diagnosed(rows, evaluated).findings)
+
+
+def names(rows: Iterable[Mapping[str, Any]], evaluated: Sequence[Measured] = ()) -> list[str]:
+    return [finding.name for finding in found(rows, evaluated)]
 
 
 def test_a_healthy_run_has_no_findings() -> None:
-    assert diagnose(run()) == []
+    assert found(run()) == []
 
 
 def test_nothing_is_said_of_nothing() -> None:
-    assert diagnose([]) == []
-    assert diagnose(run(10)) == []
+    assert found([]) == []
+    assert found(run(10)) == []
+
+
+def test_a_run_is_healthy_only_where_there_is_enough_to_see_it() -> None:
+    steps, probes = run(1000), [row for row in run(1000) if "diversity" in row]
+    assert diagnosed(steps).verdict == "healthy"
+    for too_little in ([], run(2), run(149), run(299), [row for row in steps if "diversity" not in row], probes):
+        assert diagnosed(too_little).verdict == "too early to say"
+    assert diagnosed(run(200, loss_g=lambda step: None)).verdict == "a loss is not finite"
 
 
 def test_a_discriminator_that_has_won_is_named_since_it_won() -> None:
-    (finding,) = diagnose(run(margin=lambda step: 30.0 if step > 400 else 3.0))
+    (finding,) = found(run(margin=lambda step: 30.0 if step > 400 else 3.0))
     assert finding.name == "the discriminator has won"
     assert finding.since == 450  # the end of the first window of 50 steps that shows it
     assert "30 apart" in finding.evidence
 
 
 def test_a_short_victory_that_passed_is_no_finding() -> None:
-    assert diagnose(run(margin=lambda step: 30.0 if 300 < step <= 600 else 3.0)) == []
+    assert found(run(margin=lambda step: 30.0 if 300 < step <= 600 else 3.0)) == []
 
 
 def test_a_smaller_lead_is_a_victory_where_the_samples_stay_poor() -> None:
-    assert diagnose(run(margin=lambda step: 6.0)) == []
-    found = diagnose(run(margin=lambda step: 6.0, grain=lambda step: 4.0 if step > 350 else 1.0))
-    assert [(finding.name, finding.since) for finding in found] == [
+    assert found(run(margin=lambda step: 6.0)) == []
+    poor = found(run(margin=lambda step: 6.0, grain=lambda step: 4.0 if step > 350 else 1.0))
+    assert [(finding.name, finding.since) for finding in poor] == [
         ("the samples are noise", 400),
         ("the discriminator has won", 400),
     ]
-    assert "6.0 apart" in found[1].evidence
+    assert "6.0 apart" in poor[1].evidence
 
 
 def test_a_discriminator_that_cannot_tell_poor_samples_is_too_weak() -> None:
-    assert diagnose(run(margin=lambda step: 0.3)) == []
+    assert found(run(margin=lambda step: 0.3)) == []
     noise = run(margin=lambda step: 0.3, grain=lambda step: 3.0)
     assert names(noise) == ["the samples are noise", "the discriminator is too weak"]
     under_penalty = [row | {"r1": 0.001} for row in noise]
@@ -89,7 +115,7 @@ def test_a_discriminator_that_cannot_tell_poor_samples_is_too_weak() -> None:
 def test_few_different_images_are_mode_collapse(column: str, value: float) -> None:
     healthy = {"diversity": 0.85, "repeats": 0.02}[column]
     columns: dict[str, Callable[[int], float | None]] = {column: lambda step: value if step > 550 else healthy}
-    (finding,) = diagnose(run(1000, **columns))
+    (finding,) = found(run(1000, **columns))
     assert (finding.name, finding.since) == ("mode collapse", 600)
 
 
@@ -99,7 +125,7 @@ def test_pixels_without_an_image_are_named(grain: float, name: str) -> None:
 
 
 def test_monotony_in_the_first_steps_is_not_collapse() -> None:
-    assert diagnose(run(diversity=lambda step: 0.05 if step <= 300 else 0.8)) == []
+    assert found(run(diversity=lambda step: 0.05 if step <= 300 else 0.8)) == []
 
 
 def test_vanishing_and_exploding_gradients_are_told_apart() -> None:
@@ -108,28 +134,136 @@ def test_vanishing_and_exploding_gradients_are_told_apart() -> None:
 
 
 def test_held_out_images_taken_for_fakes_are_overfitting() -> None:
-    (finding,) = diagnose(run(d_held_out=lambda step: -1.5 if step > 500 else 1.8))
+    (finding,) = found(run(d_held_out=lambda step: -1.5 if step > 500 else 1.8))
     assert finding.name == "the discriminator learns the training images by heart"
     assert finding.since == 600
     assert "88%" in finding.evidence
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_overfitting_is_found_whatever_the_scale_of_the_logits(scale: float) -> None:
+    """Under a gradient penalty they lie within 0.2 of each other, without one within 10."""
+    overfitted = run(
+        d_train=lambda step: 2.0 * scale, d_samples=lambda step: -2.0 * scale, d_held_out=lambda step: -1.5 * scale
+    )
+    assert names(overfitted) == ["the discriminator learns the training images by heart"]
+    healthy = run(
+        d_train=lambda step: 2.0 * scale, d_samples=lambda step: -2.0 * scale, d_held_out=lambda step: 1.8 * scale
+    )
+    assert names(healthy) == []
+
+
+def test_a_difference_that_chance_makes_is_no_overfitting() -> None:
+    def judged(error: float) -> list[Row]:
+        """Held-out images 0.7 below training images, fakes 1.0, each mean known to `error`."""
+        rows = run(d_train=lambda step: 0.5, d_held_out=lambda step: -0.2, d_samples=lambda step: -0.5)
+        return [row | {"d_train_error": error, "d_held_out_error": error, "d_samples_error": error} for row in rows]
+
+    assert names(judged(0.1)) == ["the discriminator learns the training images by heart"]
+    assert names(judged(0.3)) == []
+
+
+def test_held_out_images_below_the_fakes_are_overfitting_too() -> None:
+    rows = run(d_train=lambda step: 0.1, d_held_out=lambda step: -0.9, d_samples=lambda step: 0.2)
+    (finding,) = found([row | {"d_train_error": 0.1, "d_held_out_error": 0.1} for row in rows])
+    assert "1 below those of training images, no higher than fakes" in finding.evidence
+
+
 def test_a_loss_that_is_no_number_comes_first() -> None:
-    findings = diagnose(run(loss_g=lambda step: None if step == 700 else 1.5, margin=lambda step: 40.0))
+    findings = found(run(loss_g=lambda step: None if step == 700 else 1.5, margin=lambda step: 40.0))
     assert [finding.name for finding in findings] == ["a loss is not finite", "the discriminator has won"]
     assert findings[0].since == 700
 
 
 def test_a_metric_that_turned_is_told_with_its_best_step() -> None:
     worse = run(frechet_distance=lambda step: 100 - step / 10 if step <= 500 else 20.0 + step / 4)
-    (finding,) = diagnose(worse)
+    (finding,) = found(worse)
     assert (finding.name, finding.since) == ("the images get worse", 600)
     assert "was 50 at step 500" in finding.evidence
+
+
+def measured(num: int = 8, **columns: Callable[[int], float | str | None]) -> list[Row]:
+    """A healthy run with `num` measurements of these columns."""
+    steps = [100 * (index + 1) for index in range(num)]
+    return sorted(
+        [*run(100 * num), *({"step": step} | {name: value(step) for name, value in columns.items()} for step in steps)],
+        key=lambda row: row["step"],
+    )
+
+
+def test_recall_far_below_its_floor_is_lost_variety() -> None:
+    def with_recall(recall: float, floor: float | None) -> list[Row]:
+        return measured(
+            frechet_distance=lambda step: 9000 / step, recall=lambda step: recall, recall_floor=lambda step: floor
+        )
+
+    (finding,) = found(with_recall(0.34, 0.85))
+    assert (finding.name, finding.since) == ("lost variety", 100)
+    assert finding.evidence == "recall is 0.34, and 0.85 between real images"
+    assert names(with_recall(0.5, 0.85)) == []
+    assert names(with_recall(0.34, None)) == []  # of an older version: only what is low for any data is said
+    assert names(with_recall(0.12, None)) == ["lost variety"]
+
+
+def test_an_evaluation_tells_lost_variety_of_all_images_and_of_a_class() -> None:
+    evaluated = [
+        Measured(900, "precision", None, 0.1, 0.8),
+        Measured(900, "recall", None, 0.34, 0.85),
+        Measured(900, "coverage", None, 0.6, 0.97),
+        Measured(900, "coverage", "NORMAL", 0.2, 0.9),
+    ]
+    (finding,) = found(run(), evaluated)
+    assert (finding.name, finding.since) == ("lost variety", 900)
+    assert finding.evidence == (
+        "recall is 0.34, and 0.85 between real images, coverage of NORMAL is 0.2, and 0.9 between real images"
+    )
+    assert names(run(), evaluated[::2]) == []
+
+
+def test_collapse_and_noise_are_not_also_called_lost_variety() -> None:
+    evaluated = [Measured(1000, "recall", None, 0.0, 0.85)]
+    assert names(run(repeats=lambda step: 0.9), evaluated) == ["mode collapse"]
+    assert names(run(grain=lambda step: 3.0), evaluated) == ["the samples are noise"]
+
+
+def test_a_distance_that_no_longer_falls_is_told_where_it_is_far_from_the_floor() -> None:
+    def with_distance(distance: Callable[[int], float], floor: float | None = 1.8) -> list[str]:
+        return names(measured(frechet_distance=distance, frechet_floor=lambda step: floor))
+
+    assert with_distance(lambda step: 40.0 + step % 3) == ["the distance no longer falls"]
+    assert with_distance(lambda step: 40.0 - step / 100) == []
+    assert with_distance(lambda step: 4.0) == []
+    assert with_distance(lambda step: 40.0, None) == []
+    assert names(measured(5, frechet_distance=lambda step: 40.0, frechet_floor=lambda step: 1.8)) == []
+    assert with_distance(lambda step: 20.0 if step < 300 else 80.0) == ["the images get worse"]
+
+
+def test_measurements_by_another_ruler_are_not_compared() -> None:
+    def ruler(step: int) -> str:
+        return "inception" if step > 400 else "domain"
+
+    assert names(measured(frechet_distance=lambda step: 10.0 if step <= 400 else 90.0, features=ruler)) == []
 
 
 def test_a_discriminator_under_too_strong_a_penalty_is_blind() -> None:
     rows = [row | {"r1": 0.001} for row in run(margin=lambda step: 0.001)]
     assert names(rows) == ["the discriminator learns nothing"]
+
+
+def test_a_long_run_costs_the_doctor_no_more_than_a_short_one() -> None:
+    """Its memory: what it keeps of 400,000 lines is no more than of 100,000."""
+    readings, sizes = Readings(), []
+    for step in range(1, 400_001):
+        readings.add({"step": step, "margin": 2.0, "grad_g": 0.5, "grad_d": 0.8})
+        if step % 20 == 0:
+            readings.add({"step": step, "diversity": 0.85, "repeats": 0.0, "grain": 1.0, "d_train": 1.0})
+            readings.add({"step": step, "frechet_distance": 20.0})
+        if step % 100_000 == 0:
+            kept = [len(readings.windows("margin")), len(readings.probes()), len(readings.measurements())]
+            sizes.append(sum(kept))
+    assert max(sizes) < 4000
+    assert diagnose(readings).verdict == "healthy"
+    assert readings.probes()[-1][0] == 400_000
 
 
 LIVE = replace(TINY, batch_size=16, steps=240, sample_every=40, num_samples=16)
@@ -168,3 +302,45 @@ def test_a_live_run_with_the_saturating_loss_loses_to_its_discriminator(tmp_path
 
 def test_a_live_run_of_the_stable_recipe_is_healthy(tmp_path: Path) -> None:
     assert live(STABLE, tmp_path) == []
+
+
+def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_tiny_dataset(tmp_path / "data")
+    folder = start(TINY, load_dataset(data), tmp_path / "run", recipe="tiny", data=str(data))
+
+    def said() -> tuple[int, str, str]:
+        status = main(["doctor", str(folder.path)])
+        return status, capsys.readouterr().out, json.loads(folder.diagnosis_file.read_text())["verdict"]
+
+    assert said() == (0, "at step 0:\ntoo early to say\n", "too early to say")
+    folder.append_rows(run())
+    assert said() == (0, "at step 1000:\nhealthy\n", "healthy")
+    row = {"metric": "recall", "value": 0.34, "floor": 0.85, "label": None, "n_fake": 1000, "n_floor": 500}
+    evaluation = {"target": "run, step 900", "rows": [row, {"metric": "all", "value": None, "note": "-"}]}
+    (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
+    status, printed, verdict = said()
+    assert (status, verdict) == (0, "lost variety")
+    assert "lost variety since step 900: recall is 0.34" in printed
+    row["n_fake"] = 100  # fewer than the halves of the floor: they cannot have its variety
+    (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
+    assert said()[2] == "healthy"
+
+
+def test_the_doctor_says_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_says_why_even_where_the_diagnosis_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    data = write_tiny_dataset(tmp_path / "data")
+    folder = start(TINY, load_dataset(data), tmp_path / "run", recipe="tiny", data=str(data))
+    monkeypatch.setattr(loop, "save_checkpoint", fail)
+    monkeypatch.setattr(runs, "write_diagnosis", fail)
+    with pytest.raises(RunError, match="make room or mend the permissions, then: cxrgan train --resume"):
+        runs.train_run(folder, folder.read_info().config, data, load_dataset(data))

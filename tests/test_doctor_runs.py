@@ -1,13 +1,22 @@
 """The doctor on the numbers of real runs, thinned out to every eighth or fourth step (`docs/doctor.md`)."""
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from cxrgan.training.doctor import diagnose
+from cxrgan.training.doctor import Diagnosis, diagnose
+from cxrgan.training.log import LogReader, Row
+from cxrgan.training.readings import Measured, Readings
 
 RUNS = Path(__file__).parent / "runs"
+
+
+def diagnosed(run: str, change: Callable[[Row], Row] = dict, evaluated: Sequence[Measured] = ()) -> Diagnosis:
+    """The diagnosis of a recorded run, whose lines are changed before."""
+    readings = Readings()
+    LogReader(RUNS / f"{run}.jsonl", lambda row: readings.add(change(row))).read_on()
+    return diagnose(readings, evaluated)
 
 
 @pytest.mark.parametrize(
@@ -24,5 +33,19 @@ RUNS = Path(__file__).parent / "runs"
     ],
 )
 def test_a_real_run_is_named_rightly(run: str, expected: list[str]) -> None:
-    rows = [json.loads(line) for line in (RUNS / f"{run}.jsonl").read_text().splitlines()]
-    assert [finding.name for finding in diagnose(rows)] == expected
+    assert [finding.name for finding in diagnosed(run).findings] == expected
+
+
+@pytest.mark.parametrize("run", ["fast-64", "stable-128"])
+def test_overfitting_planted_into_a_run_under_a_gradient_penalty_is_found(run: str) -> None:
+    def plant(row: Row) -> Row:
+        return {**row, "d_held_out": row["d_samples"]} if "d_samples" in row else row
+
+    found = diagnosed(run, plant).findings
+    assert [finding.name for finding in found] == ["the discriminator learns the training images by heart"]
+
+
+@pytest.mark.parametrize(("run", "recall"), [("fast-64", 0.34), ("stable-128", 0.12)])
+def test_a_run_whose_evaluation_shows_a_low_recall_is_not_called_healthy(run: str, recall: float) -> None:
+    """`docs/stable-recipe.md`: real images have 0.85 among each other."""
+    assert diagnosed(run, evaluated=[Measured(3244, "recall", None, recall, 0.85)]).verdict == "lost variety"

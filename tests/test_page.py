@@ -16,8 +16,8 @@ from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
 from cxrgan.page import write_report
 from cxrgan.training.checkpoint import RunFolder
+from cxrgan.training.doctor import Diagnosis, write_diagnosis
 from cxrgan.training.loop import start, train
-from cxrgan.training.observers import write_diagnosis
 
 EVIL = "<script>alert(1)</script>"
 ROW = {
@@ -79,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = load_dataset(data)
     folder = start(replace(TINY, steps=6, sample_every=3), dataset, path / "run", recipe="dcgan", data=str(data))
     train(folder, folder.read_info().config, dataset)
-    write_diagnosis(folder, 6, [])
+    write_diagnosis(folder.diagnosis_file, Diagnosis(6, (), suffices=True))
     return folder.path
 
 
@@ -106,6 +106,21 @@ def test_the_page_is_whole_and_tells_the_run(run: Path) -> None:
         "Real chest X-rays",
         "Generated chest X-rays after step 6",
     ]
+
+
+def test_the_page_does_not_call_a_run_healthy_that_is_too_short_to_tell(run: Path) -> None:
+    write_diagnosis(RunFolder(run).diagnosis_file, Diagnosis(6, (), suffices=False))
+    text = report(run).text
+    assert "Too early to say at step 6" in text
+    assert "Healthy at" not in text
+
+
+def test_no_curve_of_the_page_crosses_lines_that_the_log_lacks(run: Path) -> None:
+    rows = [{"step": step, "seconds": 1.0, "loss_g": 2.0} for step in (*range(1, 60), *range(300, 360))]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (path,) = (path["d"] for path in report(run).all("path") if path["class"] == "one")
+    assert path is not None
+    assert path.count("M") == 2
 
 
 def test_the_page_needs_nothing_from_elsewhere(run: Path) -> None:

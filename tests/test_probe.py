@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from tiny import TINY
 from torch import nn
 
 from cxrgan.models.stable import BatchSpread, Discriminator
-from cxrgan.training.probe import mean_logit, sample_health
+from cxrgan.training.probe import opinion, sample_health
 
 RANDOM = np.random.default_rng(0)
 REAL = RANDOM.integers(0, 256, (40, 32, 32), dtype=np.uint8)
@@ -40,7 +41,7 @@ def test_grain_is_high_for_noise_and_low_for_a_wash() -> None:
     assert sample_health(ramps, REAL)["grain"] < 0.05
 
 
-def test_the_mean_logit_is_that_of_the_images_own_classes_and_leaves_the_network_as_it_was() -> None:
+def test_an_opinion_is_of_the_images_own_classes_and_leaves_the_network_as_it_was() -> None:
     class Grey(nn.Module):
         """Logit 0 is the mean grey value in [-1, 1], logit 1 ten times that."""
 
@@ -53,9 +54,31 @@ def test_the_mean_logit_is_that_of_the_images_own_classes_and_leaves_the_network
             return x.mean((1, 2, 3))[:, None] * self.scale
 
     network = Grey()
-    images = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None].expand(2, 8, 8)
-    assert mean_logit(network, images, torch.tensor([0, 1]), channels=1) == np.float32(0.5 * (-1 + 10))
+    images = torch.tensor([0, 255] * 4, dtype=torch.uint8)[:, None, None].expand(8, 8, 8)
+    found = opinion(network, images, torch.tensor([0, 1] * 4), channels=1, batch_size=4)
+    assert found is not None
+    assert found.mean == np.float32(0.5 * (-1 + 10))
+    assert found.error == pytest.approx(np.std([-1.0, 10.0] * 4, ddof=1) / 8**0.5)
     assert network.training
+
+
+def test_the_opinion_of_the_stable_discriminator_does_not_depend_on_how_many_images_it_is_asked_about() -> None:
+    torch.manual_seed(0)
+    network = Discriminator(replace(TINY.model, networks="stable"))
+    with torch.no_grad():
+        network[-2].weight[:, -1] = 1.0  # the spread of the batch weighs much
+    images = torch.from_numpy(RANDOM.integers(0, 256, (200, 32, 32), dtype=np.uint8))
+    labels = torch.zeros(200, dtype=torch.int64)
+
+    def asked(num: int, batch_size: int = 32) -> float:
+        found = opinion(network, images[:num], labels[:num], channels=1, batch_size=batch_size)
+        assert found is not None
+        return found.mean
+
+    assert asked(195) == asked(192)
+    assert asked(199, 200) == pytest.approx(asked(192), rel=0.01)
+    assert abs(asked(192) - asked(64)) < 0.01 * asked(192)
+    assert opinion(network, images[:7], labels[:7], channels=1, batch_size=32) is None
 
 
 def test_batch_spread_is_zero_for_equal_images_and_the_deviation_for_others() -> None:

@@ -19,12 +19,17 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tiny import TINY, write_tiny_dataset
 
+from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, load_dataset
 from cxrgan.errors import RunError, UserError
-from cxrgan.training.checkpoint import Row, RunFolder
-from cxrgan.training.loop import start, train
+from cxrgan.report import PLOTTED
+from cxrgan.training import log
+from cxrgan.training.checkpoint import RunFolder
+from cxrgan.training.log import History, LogReader, Row
+from cxrgan.training.loop import Observer, start, train
 from cxrgan.training.losses import generator_loss
-from cxrgan.training.observers import TensorBoard
+from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
+from cxrgan.training.readings import Readings
 from cxrgan.training.recipes import FAST_64, Loss, TrainConfig
 from cxrgan.training.step import LOSSES, Step
 
@@ -494,6 +499,61 @@ def test_a_resumed_run_settles_automatic_choices(dataset: Dataset, tmp_path: Pat
     assert "auto" not in (folder.read_info().config.device, folder.read_info().config.precision)
 
 
+def test_a_log_that_ends_before_the_checkpoint_is_mentioned_and_gone_on_with(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new_run(tmp_path / "run", replace(TINY, steps=6), dataset)
+    lines = folder.metrics_file.read_text().splitlines(keepends=True)
+    assert resume(folder, dataset, steps=7) == 7
+    assert capsys.readouterr().err == ""
+    folder.metrics_file.write_text("".join(lines[:3]))
+    assert resume(folder, dataset, steps=8) == 8
+    assert "metrics.jsonl ends at step 3, before the checkpoint of step 7" in capsys.readouterr().err
+    assert [row["step"] for row in folder.rows() if "loss_g" in row] == [1, 2, 3, 8]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 20}, "batch_size is 20.*groups of 8.*--batch-size 24"),
+        ({"penalty_images": 6}, "penalty_images is 6"),
+    ],
+)
+def test_the_stable_networks_are_trained_in_whole_groups(
+    changes: dict[str, int], said: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    stable = replace(TINY, model=replace(TINY.model, networks="stable"), gradient_penalty=0.1)
+    with pytest.raises(UserError, match=said):
+        start(replace(stable, **changes), dataset, tmp_path / "run", recipe="tiny", data="data")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+    start(replace(TINY, batch_size=20), dataset, tmp_path / "dcgan", recipe="tiny", data="data")
+
+
+def test_the_log_is_not_read_again_while_a_run_trains(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line is parsed once by those who watch, not at each of 20 grids, measurements and checkpoints."""
+    parsed: list[bytes] = []
+    original = log._checked
+
+    def checked(line: bytes, where: str) -> Row:
+        parsed.append(line)
+        return original(line, where)
+
+    monkeypatch.setattr(log, "_checked", checked)
+    config = replace(TINY, steps=40, sample_every=2, checkpoint_every=2, evaluate_every=2)
+    folder = start(config, dataset, tmp_path / "run", recipe="tiny", data="data")
+    readings, history = Readings(), History(PLOTTED)
+    reader = LogReader(folder.metrics_file, readings.add, history.add)
+    line = LiveLine(ProgressBar("tiny", 40), relativistic=False)
+    plots = Plots(folder, reader, history, relativistic=False)
+    watching: list[Observer] = [Doctor(folder, reader, readings, line), plots]
+    train(folder, folder.read_info().config, dataset, watching, lambda images: {"frechet_distance": 3.0, "n_fake": 1})
+    written = folder.metrics_file.read_bytes().count(b"\n")
+    assert written == 40 + 20 + 20  # steps, measurements, probes
+    assert len(parsed) <= written
+
+
 def test_two_processes_cannot_train_one_run(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
     with folder.locked(), pytest.raises(UserError, match="another process is training"):
@@ -504,7 +564,7 @@ def test_two_processes_cannot_train_one_run(dataset: Dataset, tmp_path: Path) ->
 def test_a_damaged_log_or_config_is_one_clear_error(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
     folder.metrics_file.write_text("no json\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1: no JSON"):
         resume(folder, dataset, steps=4)
     folder.config_file.write_text('{"recipe": "", "config": 3}')
     with pytest.raises(UserError, match=r"config\.json: config is 3, but must be a table"):

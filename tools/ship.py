@@ -50,7 +50,7 @@ def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
     state = {key: value.cpu().contiguous() for key, value in generator.network.state_dict().items()}
     content = save({key: value.half() if value.is_floating_point() else value for key, value in state.items()})
     write_bytes(ASSETS / f"{name}.safetensors", content)
-    seconds = next(row["seconds"] for row in reversed(RunFolder(run).read_rows()))
+    seconds = (RunFolder(run).last_row() or {})["seconds"]
     return {
         "name": name,
         "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side, of the classes "

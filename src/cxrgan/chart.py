@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from statistics import median
 
 WIDTH, HEIGHT = 420, 220
@@ -12,6 +13,8 @@ MOST_POINTS = 200  # of a line: what a screen can show
 FEW_POINTS = 40  # a line of so few shows each of them
 
 Points = Sequence[tuple[float, float]]
+Hole = tuple[float, float]
+"""Two steps between which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,13 @@ class Line:
     """(step, value), by ascending step; at least one."""
 
 
-def chart(title: str, lines: Sequence[Line], *, last_step: int, top: float | None = None) -> str:
-    """An <svg> of the lines from step 0 to `last_step`, and from 0, or lower, up to `top` or the highest value."""
+def chart(
+    title: str, lines: Sequence[Line], *, last_step: int, top: float | None = None, holes: Sequence[Hole] = ()
+) -> str:
+    """An <svg> of the lines from step 0 to `last_step`, and from 0, or lower, up to `top` or the highest value.
+
+    No line crosses a hole.
+    """
     thinned = [Line(line.label, line.style, thin(line.points)) for line in lines]
     values = [value for line in thinned for _, value in line.points]
     low, high = min(0.0, *values), 1.05 * max(values) if top is None else top
@@ -52,7 +60,12 @@ def chart(title: str, lines: Sequence[Line], *, last_step: int, top: float | Non
     parts.append(f'<text x="{right}" y="{HEIGHT - 3}" text-anchor="end">step</text>')
     for line in thinned:
         places = [f"{x(step):.1f} {y(value):.1f}" for step, value in line.points]
-        parts.append(f'<path class="{line.style}" d="M{"L".join(places)}"/>')
+        starts = [
+            any(before < point[0] and last[0] < after for before, after in holes)
+            for last, point in pairwise(line.points)
+        ]
+        path = "".join(f"{'M' if start else 'L'}{place}" for place, start in zip(places, [True, *starts], strict=True))
+        parts.append(f'<path class="{line.style}" d="{path}"/>')
         if len(places) <= FEW_POINTS:  # a stroke of no length with round ends is a dot
             parts.append(f'<path class="{line.style} dots" d="{"".join(f"M{place}h0" for place in places)}"/>')
     return (

@@ -138,7 +138,7 @@ class Train:
             folder = start(self.settings, dataset, self.run_folder, recipe=name, data=str(data.resolve()))
         status = _train(folder, self.settings if self.resume else None, data, dataset, self.tensorboard)
         if status == 0:
-            seconds = sum(row["seconds"] for row in folder.read_rows()[-1:])
+            seconds = (folder.last_row() or {}).get("seconds") or 0
             say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
             say(f"make images: cxrgan generate {folder.path} --num 64 --out images")
         return status
@@ -240,6 +240,25 @@ class Evaluate:
         if file:
             write_json(file, measured)
             say(f"rows in {file}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what went wrong in a run, since when, by which numbers, and what to change; or that it is healthy."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run folder. What `evaluate` measured of it counts too."""
+
+    def run(self) -> int:
+        from cxrgan.runs import diagnose_run
+        from cxrgan.training.checkpoint import RunFolder
+        from cxrgan.training.doctor import write_diagnosis
+
+        folder = RunFolder(self.run_folder)
+        diagnosis = diagnose_run(folder)
+        print(f"at step {diagnosis.step}:\n{diagnosis}")
+        write_diagnosis(folder.diagnosis_file, diagnosis)
         return 0
 
 
@@ -424,6 +443,7 @@ COMMANDS = {
     "train": Train,
     "generate": Generate,
     "evaluate": Evaluate,
+    "doctor": Doctor,
     "report": Report,
     "experiments": Experiments,
     "train-domain": TrainDomain,

@@ -77,17 +77,17 @@ class Page:
 def read_result(sweep: Sweep, experiment: Experiment) -> Result:
     """What became of an experiment so far."""
     folder = sweep.folder(experiment)
-    rows = folder.read_rows()
+    last = folder.last_row()
     evaluation = sweep.evaluation(experiment) or {}
     return Result(
         name=experiment.name,
         state=_state(sweep, experiment),
         config=sweep.config(experiment),
         published=experiment.published,
-        seconds=rows[-1]["seconds"] if rows else None,
+        seconds=last["seconds"] if last else None,
         verdict=read_diagnosis(folder.path / "diagnosis.json").get("verdict"),
         evaluation=evaluation,
-        measured=[row for row in rows if "frechet_distance" in row],
+        measured=[row for row in folder.rows() if "frechet_distance" in row],
     )
 
 

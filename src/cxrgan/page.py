@@ -6,7 +6,6 @@ It reads what was written and computes nothing anew. Whatever comes from a file 
 import base64
 import contextlib
 import io
-import math
 import os
 import re
 import warnings
@@ -29,7 +28,9 @@ from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
 from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes
 from cxrgan.results import read_diagnosis, read_evaluation, read_sweep_page
-from cxrgan.training.checkpoint import BEST_BY, FREE_TO_CHANGE, RunFolder, RunInfo
+from cxrgan.training.checkpoint import FREE_TO_CHANGE, RunFolder, RunInfo
+from cxrgan.training.doctor import TOO_EARLY
+from cxrgan.training.log import BEST_BY, History, LogReader, Row
 from cxrgan.training.recipes import RECIPES, differences
 
 if TYPE_CHECKING:
@@ -244,11 +245,12 @@ def _links(folders: Sequence[RunFolder]) -> dict[str, str]:
 
 def _run(folder: RunFolder, *, level: int, with_real: bool) -> str:
     """Everything of one run, under a heading of `level`."""
-    info, rows = folder.read_info(), folder.read_rows()
+    info, history = folder.read_info(), History(name for panel in PANELS for name, _, _ in panel.lines)
+    LogReader(folder.metrics_file, history.add).read_on()
     name, inner = folder.path.resolve().name, level + 1
     with _reading(folder.metrics_file):
-        lead = _lead(info, rows)
-        curves = _curves(rows, relativistic=info.config.loss == "relativistic")
+        lead = _lead(info, history.last)
+        curves = _curves(history, relativistic=info.config.loss == "relativistic")
     sections = (
         ("The last samples", _last_samples(folder, info, WIDEST if level == 1 else HALF)),
         ("Diagnosis", _diagnosis(folder)),
@@ -266,12 +268,12 @@ def _run(folder: RunFolder, *, level: int, with_real: bool) -> str:
     return "\n".join([f"<h{level}>{escape(name)}</h{level}>", lead, _not_for() if level == 1 else "", top, *others])
 
 
-def _lead(info: RunInfo, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The run in one line."""
+def _lead(info: RunInfo, last: Row | None) -> str:
+    """The run in one line, `last` being that of its log."""
     config = info.config
-    done, num_steps = (rows[-1]["step"] if rows else 0), config.num_steps(info.num_images)
+    done, num_steps = (last["step"] if last else 0), config.num_steps(info.num_images)
     steps = f"{done:,} steps" if done == num_steps else f"{done:,} of {num_steps:,} steps so far"
-    time = f" in {duration(rows[-1]['seconds'])}" if rows else ""
+    time = f" in {duration(last['seconds'])}" if last else ""
     by_class = " by class" if config.conditional else ""
     return (
         f'<p class="lead">Recipe <b>{escape(info.recipe)}</b>{by_class}, {config.model.image_size} pixels a side: '
@@ -299,6 +301,9 @@ def _diagnosis(folder: RunFolder) -> str:
     found = read_diagnosis(folder.path / "diagnosis.json")
     if not found:
         return _missing("The doctor has not looked yet; it does while a run trains", "cxrgan train --resume RUN")
+    if not found["findings"] and found["verdict"] == TOO_EARLY:
+        needs = "the doctor finds nothing wrong, and has seen too little to call the run healthy"
+        return f'<p class="box"><b>Too early to say</b> at step {found["step"]:,}: {needs}.</p>'
     if not found["findings"]:
         return f'<p class="box good"><b>Healthy</b> at step {found["step"]:,}: the doctor finds nothing wrong.</p>'
     return "\n".join(
@@ -334,32 +339,30 @@ def _evaluation(folder: RunFolder) -> str:
     )
 
 
-def _curves(rows: Sequence[Mapping[str, Any]], *, relativistic: bool) -> str:
+def _curves(history: History, *, relativistic: bool) -> str:
     """A chart for each panel that has numbers."""
     figures = []
     for panel in PANELS:
         if panel is (PROBABILITY if relativistic else MARGIN):
             continue
-        lines = []
-        for name, label, style in panel.lines:
-            points = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
-            lines += [Line(label, style, points)] if points else []
-        if lines:
-            svg = chart(panel.title, lines, last_step=rows[-1]["step"], top=panel.top)
+        curves = [(Line(label, style, history.points(name))) for name, label, style in panel.lines]
+        lines = [line for line in curves if line.points]
+        if lines and history.last:
+            last_step = history.last["step"]
+            svg = chart(panel.title, lines, last_step=last_step, top=panel.top, holes=history.holes)
             keys = " ".join(f'<span class="key {line.style}">{line.label}</span>' for line in lines)
-            best = _best(rows) if panel.lines[0][0] == BEST_BY else ""
+            best = _best(history.best.row) if panel.lines[0][0] == BEST_BY and history.best.row else ""
             head = f"<figcaption><b>{panel.title}</b> {keys}</figcaption>"
             figures.append(f'<figure>{head}{svg}<p class="dim">{panel.hint}{best}</p></figure>')
     if not figures:
         return _missing("Nothing is logged yet; training does it", "cxrgan train --resume RUN")
-    measured = any(_is_number(row.get(BEST_BY)) for row in rows)
+    measured = history.best.row is not None
     note = "" if measured else _missing("No metrics over time were taken", "cxrgan train --evaluate-every 500")
     return f'<div class="pair">{"".join(figures)}</div>\n{note}'
 
 
-def _best(rows: Sequence[Mapping[str, Any]]) -> str:
+def _best(best: Row) -> str:
     """The lowest Frechet distance in words, with what it was measured by."""
-    best = min((row for row in rows if _is_number(row.get(BEST_BY))), key=lambda row: float(row[BEST_BY]))
     return (
         f" The lowest is {best[BEST_BY]:.3g} at step {best['step']:,}, {best['n_fake']:,} generated images against "
         f"{best['n_real']:,} real ones by {escape(best['features'])}; the floor is {best['frechet_floor']:.3g}."
@@ -527,10 +530,6 @@ def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
 def _missing(text: str, command: str) -> str:
     """One line on what is not here, and the command that makes it."""
     return f'<p class="dim">{text}: <code>{command}</code></p>'
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _shown(value: object) -> str:

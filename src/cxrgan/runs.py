@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ from cxrgan.evaluation.networks import load_networks
 from cxrgan.evaluation.sets import open_pair
 from cxrgan.fields import read_json
 from cxrgan.lines import say
+from cxrgan.report import PLOTTED
+from cxrgan.results import read_evaluation
 from cxrgan.training.checkpoint import RunFolder
-from cxrgan.training.doctor import diagnose
+from cxrgan.training.doctor import Diagnosis, diagnose, write_diagnosis
+from cxrgan.training.log import History, LogReader
 from cxrgan.training.loop import Observer, train
-from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard, write_diagnosis
+from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
+from cxrgan.training.readings import Measured, Readings
 from cxrgan.training.recipes import TrainConfig
 
 
@@ -46,16 +51,22 @@ def train_run(
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
         line = LiveLine(bar, relativistic=config.loss == "relativistic")
-        observers: list[Observer] = [line, Doctor(folder, line), Plots(folder)]
+        readings, history = Readings(), History(PLOTTED)
+        log = LogReader(folder.metrics_file, readings.add, history.add)
+        observers: list[Observer] = [
+            line,
+            Doctor(folder, log, readings, line),
+            Plots(folder, log, history, relativistic=config.loss == "relativistic"),
+        ]
         if tensorboard:
             observers.append(TensorBoard(folder))
         try:
             last = train(folder, config, dataset, observers, evaluator, load_held_out(data))
         except RunError:
-            with contextlib.suppress(OSError, UserError):  # of the same disk: the error itself says more
-                _tell_diagnosis(folder)
+            with contextlib.suppress(OSError, UserError):  # a full disk takes no diagnosis either: the error says more
+                _tell(folder, log, readings)
             raise
-    _tell_diagnosis(folder)
+    _tell(folder, log, readings)
     return last
 
 
@@ -101,9 +112,35 @@ def check_rows_file(file: Path) -> None:
             raise UserError(f"--json {file} holds something else than an evaluation; {mend}")
 
 
-def _tell_diagnosis(folder: RunFolder) -> None:
+def diagnose_run(folder: RunFolder) -> Diagnosis:
+    """What the doctor says of a run by its files: metrics.jsonl, and evaluation.json where there is one."""
+    folder.read_info()  # a folder that is no run is said to be none
+    readings = Readings()
+    LogReader(folder.metrics_file, readings.add).read_on()
+    return diagnose(readings, _evaluated(folder.path / "evaluation.json", readings.step))
+
+
+def _evaluated(file: Path, last_step: int) -> list[Measured]:
+    """The metrics of evaluation.json that have a floor of no more images; none where it is not there."""
+    found = read_evaluation(file)
+    of_step = re.search(r", step (\d{1,18})$", found.get("target", ""))
+    step = int(of_step[1]) if of_step else last_step
+    return [
+        Measured(step, row["metric"], row["label"], row["value"], row["floor"])
+        for row in found.get("rows", [])
+        if row["value"] is not None and row["floor"] is not None and not _has_fewer(row)
+    ]
+
+
+def _has_fewer(row: Mapping[str, Any]) -> bool:
+    """Whether an evaluation from before `floor_std` has fewer fakes than its floor: fewer images have less variety."""
+    return isinstance(row["n_floor"], int) and row["n_fake"] < row["n_floor"]
+
+
+def _tell(folder: RunFolder, log: LogReader, readings: Readings) -> None:
     """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
-    rows = folder.read_rows()
-    findings = diagnose(rows)
-    say("\n".join(f"doctor: {finding}" for finding in findings) or "doctor: healthy")
-    write_diagnosis(folder, rows[-1]["step"] if rows else 0, findings)
+    log.read_on()
+    diagnosis = diagnose(readings)
+    for line in str(diagnosis).splitlines():
+        say(f"doctor: {line}")
+    write_diagnosis(folder.diagnosis_file, diagnosis)

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,9 +99,9 @@ def load_dataset(path: Path, split: str = "train") -> Dataset:
 
 
 def load_held_out(path: Path) -> Dataset | None:
-    """The images of `val`, else `test`, which no training sees; None where the folder has neither."""
-    splits = {image.split for image in read_manifest(path).images}
-    return next((load_dataset(path, split) for split in ("val", "test") if split in splits), None)
+    """The larger of `val` and `test`, which no training sees (Kaggle's `val` has 16 images); None without either."""
+    sizes = Counter(image.split for image in read_manifest(path).images if image.split != "train")
+    return load_dataset(path, max(("val", "test"), key=sizes.__getitem__)) if sizes else None
 
 
 def read_manifest(path: Path) -> Manifest:

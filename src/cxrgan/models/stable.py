@@ -69,6 +69,8 @@ class BatchSpread(nn.Module):
     """(N, C, H, W) -> (N, C + 1, H, W): how much the images of a batch differ, so that D sees a generator's monotony.
 
     Minibatch standard deviation (Karras et al. 2018): the deviation over groups of images, averaged over everything.
+    Its answer depends on the size of the groups: ask about whole ones, as training and the probe do. A batch that is
+    no multiple of `GROUP`, which older versions let a run have, falls into the largest equal groups that fit.
     """
 
     GROUP = 8

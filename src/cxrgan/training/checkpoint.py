@@ -1,18 +1,15 @@
-"""The run folder: configuration, log, samples, and checkpoints that are whole or absent and hold no code.
+"""The run folder: configuration, samples, and checkpoints that are whole or absent and hold no code.
 
 A checkpoint is a folder `step-000500` of safetensors files and one `state.json`. It is written beside its
 place and moved in, so that a crash or a full disk leaves the one before untouched.
 """
 
 import contextlib
-import json
-import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -22,14 +19,10 @@ from torch import Tensor, nn
 from cxrgan import __version__
 from cxrgan.errors import RunLocked, UserError
 from cxrgan.fields import Fields, read_json
-from cxrgan.files import replacing, write_bytes, write_json
+from cxrgan.files import replacing, write_json
 from cxrgan.tensors import Layout, read_tensors
+from cxrgan.training.log import Best, LogReader, Row, append_rows, last_row
 from cxrgan.training.recipes import DCGAN, TrainConfig, differences, from_dict
-
-Row = Mapping[str, float | int | str | None]
-
-BEST_BY = "frechet_distance"
-"""The measurement that decides which checkpoint is the best: the lower, the better."""
 
 ADAM_MEANS = ("exp_avg", "exp_avg_sq")
 
@@ -97,6 +90,10 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def diagnosis_file(self) -> Path:
+        return self.path / "diagnosis.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 
@@ -155,23 +152,19 @@ class RunFolder:
 
     def append_rows(self, rows: Sequence[Row]) -> None:
         """Add lines to metrics.jsonl; a number that is not finite becomes null."""
-        with self.metrics_file.open("a") as stream:
-            stream.writelines(json.dumps(_finite(row)) + "\n" for row in rows)
+        append_rows(self.metrics_file, rows)
 
-    def read_rows(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that a crash cut off is left out."""
-        if not self.metrics_file.exists():
-            return []
-        try:
-            lines = self.metrics_file.read_text(encoding="utf-8").split("\n")
-            return [json.loads(line) for line in lines[:-1]]
-        except ValueError as error:
-            raise UserError(f"{self.metrics_file} is damaged: {error}; mend or remove the line") from error
+    def rows(self) -> Iterator[Row]:
+        """The lines of metrics.jsonl, one by one; a last line that a crash cut off is left out."""
+        return LogReader(self.metrics_file).rows()
 
-    def keep_rows(self, last_step: int) -> None:
-        """Drop the lines after `last_step`, which a resumed run writes again."""
-        rows = [row for row in self.read_rows() if row["step"] <= last_step]
-        write_bytes(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    def read_rows(self) -> list[Row]:
+        """All lines at once: for a short log."""
+        return list(self.rows())
+
+    def last_row(self) -> Row | None:
+        """The last line of metrics.jsonl; None where nothing is logged yet."""
+        return last_row(self.metrics_file)
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
@@ -182,9 +175,10 @@ class RunFolder:
         return self.checkpoints / f"step-{step:06d}"
 
     def best_step(self) -> int | None:
-        """The measured step with the lowest Frechet distance; None where nothing was measured."""
-        measured = [row for row in self.read_rows() if row.get(BEST_BY) is not None]
-        return min(measured, key=lambda row: float(row[BEST_BY]))["step"] if measured else None
+        """The step with the best measurement (`log.Best`); None where nothing was measured."""
+        best = Best()
+        LogReader(self.metrics_file, best.add).read_on()
+        return best.step
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -196,9 +190,9 @@ class RunFolder:
         with lock:
             yield
 
-    def prune(self, keep: int) -> None:
+    def prune(self, keep: int, best: int | None) -> None:
         """Remove all checkpoints but the newest `keep` and the best, and what a killed process left half-written."""
-        for step in set(self.steps()[:-keep]) - {self.best_step()}:
+        for step in set(self.steps()[:-keep]) - {best}:
             shutil.rmtree(self.checkpoint(step))
         for leftover in self.checkpoints.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -315,7 +309,3 @@ def _layout(tensor: Tensor) -> tuple[str, tuple[int, ...]]:
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-
-
-def _finite(row: Row) -> Row:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -21,9 +21,9 @@ from cxrgan.device import full_float32
 from cxrgan.errors import RunError, UserError
 from cxrgan.images import SYNTHETIC, grid, save_png
 from cxrgan.models.sampling import render, seed_labels, seed_latents
+from cxrgan.models.stable import BatchSpread
 from cxrgan.training.checkpoint import (
     Progress,
-    Row,
     RunFolder,
     RunInfo,
     check_same,
@@ -31,7 +31,8 @@ from cxrgan.training.checkpoint import (
     save_checkpoint,
 )
 from cxrgan.training.device import can_compile, choose_device, choose_precision
-from cxrgan.training.probe import mean_logit, sample_health
+from cxrgan.training.log import Best, Row, cut_after
+from cxrgan.training.probe import opinion, sample_health
 from cxrgan.training.recipes import TrainConfig
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
 
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-NUM_JUDGED = 256  # images of a kind that D is asked about beside the samples
+NUM_JUDGED = 256  # images of a kind that D is asked about: a whole number of its batches
 
 Evaluator = Callable[["NDArray[np.uint8]"], Row]
-"""Generated images (N, M, M) uint8 -> measurements, `checkpoint.BEST_BY` among them."""
+"""Generated images (N, M, M) uint8 -> measurements, `log.BEST_BY` among them."""
 
 
 LEAST_MEASURED = 6  # training images: density and coverage look at an image's five neighbours
@@ -144,7 +145,8 @@ def train(
             raise UserError(f"{folder.path} is at step {progress.step} already; ask for --steps above that")
         _warn_of_other_threads(info, config)
         folder.write_info(replace(info, config=config, data_identity=dataset.identity))
-        folder.keep_rows(progress.step)
+        best = Best()
+        _warn_of_hole(cut_after(folder.metrics_file, progress.step, best.add), progress.step, folder)
         train_step = Step(config, players, device)
         images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
         fixed_latents = _first_latents(info, config.num_samples)
@@ -173,12 +175,14 @@ def train(
             _note(folder, rows, observers)
             _check_finite(rows, folder)
             if evaluator and measuring:
-                _note(folder, [_measure(evaluator, players, info, config, rows[-1])], observers)
-                saving = saving or folder.best_step() == step
+                measured = _measure(evaluator, players, info, config, rows[-1])
+                _note(folder, [measured], observers)
+                best.add(measured)
+                saving = saving or best.step == step
             if sampling:
                 samples = render(players.sampler, fixed_latents).numpy()
                 if step % sample_every == 0:  # the end of a part of a run leaves no mark in the log of the whole
-                    _note(folder, [_probe(players, info, samples, dataset, held_out, rows[-1])], observers)
+                    _note(folder, [_probe(players, info, config, samples, dataset, held_out, rows[-1])], observers)
                 _save_samples(folder, step, samples, observers)
             if saving:
                 _check_weights(players, step, folder)
@@ -189,7 +193,7 @@ def train(
                     config=config,
                     progress=Progress(step, round(seconds, 3)),
                 )
-                folder.prune(config.keep_checkpoints)
+                folder.prune(config.keep_checkpoints, best.step)
             if stopping and step < num_steps:
                 return step
             since = time.monotonic()  # measuring, drawing and writing are not training
@@ -209,6 +213,7 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
             f"the dataset {dataset.name} has {num} training images, fewer than a batch of {config.batch_size}; "
             "give more images or a smaller --batch-size"
         )
+    _check_groups(config)
     unlabelled = int((dataset.labels < 0).sum())
     without = [name for name, count in class_counts(dataset).items() if count == 0]
     if config.conditional and (unlabelled or len(dataset.classes) < 2):
@@ -227,6 +232,20 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
             f"--evaluate-every needs {LEAST_MEASURED} training images or more, and the dataset {dataset.name} has "
             f"{num}; leave it out"
         )
+
+
+def _check_groups(config: TrainConfig) -> None:
+    """The stable discriminator compares images within groups, which must be of one size in all that it sees."""
+    if config.model.networks != "stable":
+        return
+    penalised = {"penalty_images": min(config.penalty_images, config.batch_size)} if config.gradient_penalty else {}
+    for name, size in {"batch_size": config.batch_size, **penalised}.items():
+        if size % BatchSpread.GROUP:
+            more = size + -size % BatchSpread.GROUP
+            raise UserError(
+                f"{name} is {size}, but the stable networks compare images in groups of {BatchSpread.GROUP}; "
+                f"give a multiple of that, such as --{name.replace('_', '-')} {more}"
+            )
 
 
 def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
@@ -259,6 +278,17 @@ def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progre
     )
 
 
+def _warn_of_hole(last_logged: int, step: int, folder: RunFolder) -> None:
+    """A log that ends before the checkpoint, as a loss of power may leave it, lacks lines that nobody writes again."""
+    if last_logged < step:
+        console.print(
+            f"{folder.metrics_file} ends at step {last_logged}, before the checkpoint of step {step}: what was logged "
+            "between is lost, and curves and findings lack it; going on",
+            style="yellow",
+            markup=False,
+        )
+
+
 def _rows(values: Sequence[Sequence[float]], last_step: int, batch_size: int, seconds: float) -> list[Row]:
     """Lines of metrics.jsonl for the steps up to `last_step`, of which `values` has what `LOGGED` names."""
     first = last_step - len(values) + 1
@@ -288,25 +318,29 @@ def _measure(evaluator: Evaluator, players: Players, info: RunInfo, config: Trai
 def _probe(
     players: Players,
     info: RunInfo,
+    config: TrainConfig,
     samples: "NDArray[np.uint8]",
     dataset: Dataset,
     held_out: Dataset | None,
     last: Row,
 ) -> Row:
-    """How varied the samples are, and what D makes of them, of training images and of others: a line of the log."""
-    model = info.config.model
+    """How varied the samples are, and what D makes of generated, training and other images: a line of the log."""
     real = dataset.images[_sample_indices(len(samples), dataset)]
     row = {**{name: last[name] for name in ("step", "images_seen", "seconds")}}
     if len(real) == len(samples) > 1:
         row |= sample_health(samples, real)
-    judged = {"d_samples": (samples, seed_labels(list(info.classes.values()), range(len(samples))))}
+    fakes = render(players.sampler, _first_latents(info, NUM_JUDGED))
+    judged = {"d_samples": (fakes, seed_labels(list(info.classes.values()), range(NUM_JUDGED)))}
     for name, side in {"d_train": dataset, "d_held_out": held_out}.items():
         if side is not None:
             chosen = _sample_indices(NUM_JUDGED, side)
             known = side.labels[chosen].clip(0) if info.classes else np.zeros(len(chosen), dtype=np.int64)
-            judged[name] = side.images[chosen], torch.from_numpy(known)
+            judged[name] = torch.from_numpy(side.images[chosen]), torch.from_numpy(known)
+    channels, size = config.model.channels, config.batch_size
     for name, (images, labels) in judged.items():
-        row[name] = mean_logit(players.discriminator, torch.from_numpy(images), labels, model.channels)
+        found = opinion(players.discriminator, images, labels, channels=channels, batch_size=size)
+        if found:
+            row |= {name: found.mean, f"{name}_error": found.error}
     return row
 
 
@@ -318,7 +352,7 @@ def _sample_indices(num: int, dataset: Dataset) -> "NDArray[np.int64]":
 def _check_finite(rows: Sequence[Row], folder: RunFolder) -> None:
     for row in rows:
         for name in LOSSES:
-            if not math.isfinite(float(row[name])):  # type: ignore[arg-type]
+            if not math.isfinite(float(row[name])):
                 raise RunError(f"step {row['step']}: {name} is {row[name]}, training stopped; {_advice(folder)}")
 
 

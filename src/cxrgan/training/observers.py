@@ -1,14 +1,14 @@
 """Those who watch a run: the live line, the loss plot, TensorBoard."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cxrgan.console import ProgressBar
 from cxrgan.errors import UserError
-from cxrgan.files import write_json
-from cxrgan.training.checkpoint import Row, RunFolder
-from cxrgan.training.doctor import Finding, diagnose
+from cxrgan.training.checkpoint import RunFolder
+from cxrgan.training.doctor import diagnose, write_diagnosis
+from cxrgan.training.log import History, LogReader, Row
+from cxrgan.training.readings import Readings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,34 +41,32 @@ class LiveLine:
 
 
 class Doctor:
-    """Examines the run at every grid of samples: diagnosis.json, and the names of its findings for the live line."""
+    """Examines the run at every grid of samples: diagnosis.json, and the names of its findings for the live line.
 
-    def __init__(self, folder: RunFolder, line: LiveLine) -> None:
-        self._folder, self._line = folder, line
+    `log` feeds `readings`.
+    """
+
+    def __init__(self, folder: RunFolder, log: LogReader, readings: Readings, line: LiveLine) -> None:
+        self._folder, self._log, self._readings, self._line = folder, log, readings, line
 
     def on_rows(self, rows: Sequence[Row]) -> None:
-        """Examined with the samples: it reads the whole log."""
+        """Examined with the samples."""
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
-        findings = diagnose(self._folder.read_rows())
-        self._line.show_findings([finding.name for finding in findings])
-        write_diagnosis(self._folder, step, findings)
-
-
-def write_diagnosis(folder: RunFolder, step: int, findings: Sequence[Finding]) -> None:
-    """`diagnosis.json`: the last step looked at, the verdict (the findings' names) and the findings."""
-    verdict = ", ".join(finding.name for finding in findings) or "healthy"
-    write_json(
-        folder.path / "diagnosis.json",
-        {"step": step, "verdict": verdict, "findings": [asdict(finding) for finding in findings]},
-    )
+        self._log.read_on()
+        diagnosis = diagnose(self._readings)
+        self._line.show_findings([finding.name for finding in diagnosis.findings])
+        write_diagnosis(self._folder.diagnosis_file, diagnosis)
 
 
 class Plots:
-    """Draws losses.png, and metrics.png where there are measurements, anew with every grid of samples."""
+    """Draws losses.png, and metrics.png where there are measurements, anew with every grid of samples.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    `log` feeds `history`, which has the curves of `report.PLOTTED`.
+    """
+
+    def __init__(self, folder: RunFolder, log: LogReader, history: History, *, relativistic: bool) -> None:
+        self._folder, self._log, self._history, self._relativistic = folder, log, history, relativistic
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         """Drawn with the samples: a plot costs more than a step."""
@@ -77,11 +75,10 @@ class Plots:
         if step > 0:
             from cxrgan.report import plot_losses, plot_metrics
 
-            rows = self._folder.read_rows()
-            relativistic = self._folder.read_info().config.loss == "relativistic"
-            plot_losses(rows, self._folder.path / "losses.png", relativistic=relativistic)
-            if any("frechet_distance" in row for row in rows):
-                plot_metrics(rows, self._folder.path / "metrics.png")
+            self._log.read_on()
+            plot_losses(self._history, self._folder.path / "losses.png", relativistic=self._relativistic)
+            if self._history.best.row:
+                plot_metrics(self._history, self._folder.path / "metrics.png")
 
 
 def require_tensorboard() -> None:

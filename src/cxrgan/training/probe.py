@@ -1,5 +1,6 @@
 """What a run's samples, and D's view of images it never trained on, tell of its health: numbers for the doctor."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrgan.images import to_float
+from cxrgan.models.stable import BatchSpread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,13 +47,34 @@ def _grain(images: "NDArray[np.uint8]") -> float:
     return float(np.abs(np.diff(values, axis=1)).mean() + np.abs(np.diff(values, axis=2)).mean())
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What D makes of images of one kind."""
+
+    mean: float
+    """Of its logits."""
+    error: float
+    """Standard error of that mean: how far it may lie from that of all images of the kind."""
+
+
 @torch.no_grad()
-def mean_logit(discriminator: nn.Module, images: Tensor, labels: Tensor, channels: int) -> float:
-    """D's mean logit of images (N, M, M) uint8 as those of their classes (N,), in evaluation mode and float32."""
+def opinion(
+    discriminator: nn.Module, images: Tensor, labels: Tensor, *, channels: int, batch_size: int
+) -> Opinion | None:
+    """D's logits of images (N, M, M) uint8 as those of their classes (N,), in evaluation mode and float32.
+
+    Judged in batches of the size that D is trained with, since its last layer compares images within a batch; what is
+    over goes unjudged. Of fewer images, as many whole groups of that layer as there are; None below two.
+    """
+    size = min(batch_size, len(images) // BatchSpread.GROUP * BatchSpread.GROUP)
+    if size < 2:
+        return None
+    whole = len(images) // size * size
     device = next(discriminator.parameters()).device
-    x = to_float(images.to(device)).unsqueeze(1).expand(-1, channels, -1, -1)
+    x = to_float(images[:whole].to(device)).unsqueeze(1).expand(-1, channels, -1, -1)
     was_training = discriminator.training
     discriminator.eval()
-    logits: Tensor = discriminator(x)
+    logits = torch.cat([discriminator(batch) for batch in x.split(size)])
     discriminator.train(was_training)
-    return float(logits.gather(1, labels.to(device)[:, None]).mean())
+    own = logits.gather(1, labels[:whole].to(device)[:, None])
+    return Opinion(float(own.mean()), float(own.std() / whole**0.5))

@@ -1,0 +1,118 @@
+"""Findings about the images: what a run's probes, its measurements and its evaluation say of the samples."""
+
+from collections.abc import Sequence
+
+from cxrgan.training.log import Row
+from cxrgan.training.readings import PATIENCE, Finding, Measured, Readings, since
+
+POOR_DIVERSITY = 0.35  # of the real images'
+MANY_REPEATS = 0.5  # of the samples
+NOISY = 1.5  # times the real images' grain
+FLAT = 0.3
+WORSE = 1.5  # times the best Frechet distance
+LOST = 0.5  # of the recall or the coverage that other real images have
+LOW_RECALL = 0.2  # where a log of an older version does not say what other real images have
+FAR = 3.0  # times the floor: where a distance has room to fall
+FALLEN = 0.97  # of the best distance of the first half: all that the second half has gained is less
+
+
+def mode_collapse(readings: Readings) -> Finding | None:
+    """The fixed seeds give much the same image."""
+    probes = readings.probes("diversity", "repeats")
+    first = since(probes, collapsed)
+    if first is None:
+        return None
+    last = probes[-1][1]
+    return Finding(
+        "mode collapse",
+        first,
+        f"samples differ from each other {last['diversity']:.0%} as much as real images do, and "
+        f"{last['repeats']:.0%} of them have a near copy",
+        "Take a stable recipe, or --loss relativistic with --gradient-penalty; go back to an earlier checkpoint",
+    )
+
+
+def collapsed(probe: Row) -> bool:
+    """Whether samples are too alike."""
+    return bool(probe["diversity"] < POOR_DIVERSITY or probe["repeats"] > MANY_REPEATS)
+
+
+def noise(readings: Readings) -> Finding | None:
+    """The samples are rougher, or smoother, than any radiograph."""
+    probes = readings.probes("grain")
+    for name, first in (
+        ("the samples are noise", since(probes, lambda probe: probe["grain"] > NOISY)),
+        ("the samples are flat", since(probes, lambda probe: probe["grain"] < FLAT)),
+    ):
+        if first is not None:
+            evidence = f"neighbouring pixels differ {probes[-1][1]['grain']:.2g} times as much as in real images"
+            return Finding(name, first, evidence, "Lower --lr, make --ngf and --ndf alike, or take a stable recipe")
+    return None
+
+
+def getting_worse(readings: Readings) -> Finding | None:
+    """The measured distance has left its best value behind."""
+    measured = readings.measurements("frechet_distance")
+    if not measured:
+        return None
+    best_step, best = min(measured, key=lambda pair: float(pair[1]["frechet_distance"]))
+    limit = WORSE * best["frechet_distance"]
+    first = since(measured, lambda row: row["frechet_distance"] > limit)
+    if first is None:
+        return None
+    now = measured[-1][1]["frechet_distance"]
+    return Finding(
+        "the images get worse",
+        first,
+        f"the Frechet distance is {now:.0f}, and was {best['frechet_distance']:.0f} at step {best_step}",
+        "Use the best checkpoint (generate --best), or a lower --lr",
+    )
+
+
+def lost_variety(readings: Readings, evaluated: Sequence[Measured]) -> Finding | None:
+    """Images that collapse and noise leave alone, and that still lack kinds that real ones have."""
+    if mode_collapse(readings) or noise(readings):
+        return None
+    advice = (
+        "A limit, no failure: train longer, with a wider generator (--ngf), by class (--conditional), on more images"
+    )
+    lacking = [m for m in evaluated if m.metric in ("recall", "coverage") and m.value < LOST * m.floor]
+    if lacking:
+        told = ", ".join(
+            f"{m.metric}{f' of {m.label}' if m.label else ''} is {m.value:.2g}, and {m.floor:.2g} between real images"
+            for m in lacking
+        )
+        return Finding("lost variety", lacking[0].step, told, advice)
+    measured = readings.measurements("recall")
+    first = since(measured, lambda row: row["recall"] < _least_recall(row))
+    if first is None:
+        return None
+    floor = measured[-1][1].get("recall_floor")
+    beside = f", and {floor:.2g} between real images" if floor is not None else ""
+    return Finding("lost variety", first, f"recall is {measured[-1][1]['recall']:.2g}{beside}", advice)
+
+
+def _least_recall(row: Row) -> float:
+    floor = row.get("recall_floor")
+    return LOW_RECALL if floor is None else LOST * float(floor)
+
+
+def no_longer_falls(readings: Readings) -> Finding | None:
+    """The second half of the measurements is hardly better than the first, and both are far from the floor."""
+    measured = readings.measurements("frechet_distance", "frechet_floor")
+    half = len(measured) // 2
+    if half < PATIENCE or getting_worse(readings):
+        return None
+    (step, first), (_, best) = (
+        min(rows, key=lambda pair: float(pair[1]["frechet_distance"])) for rows in (measured[:half], measured)
+    )
+    distance, floor = best["frechet_distance"], best["frechet_floor"]
+    if distance < FALLEN * first["frechet_distance"] or distance < FAR * floor:
+        return None
+    return Finding(
+        "the distance no longer falls",
+        step,
+        f"the best Frechet distance is {distance:.3g}, was {first['frechet_distance']:.3g} then, and is {floor:.2g} "
+        "between real images",
+        "More steps alone will not help: take wider networks (--ngf, --ndf), a stable recipe, or more images",
+    )
