@@ -98,6 +98,14 @@ def test_files_carry_the_seed_and_say_that_they_are_synthetic(generator: Trained
         assert stored["seeds"].tolist() == [5, 6, 7]
 
 
+@pytest.mark.parametrize("label", ["../x", "/tmp/x", "..", "a/b"])
+def test_no_class_leads_out_of_the_folder(generator: TrainedGenerator, tmp_path: Path, label: str) -> None:
+    out = tmp_path / "deep" / "images"
+    with pytest.raises(UserError, match="cannot name a folder of images"):
+        write_pngs(generator.sample(2, seed=0), ["NORMAL", label], 0, out)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interpolation_is_a_strip_and_a_gif(generator: TrainedGenerator, tmp_path: Path) -> None:
     write_interpolation(generator.interpolate((1, 2), 4), (1, 2), tmp_path)
     with Image.open(tmp_path / "interpolation-1-2.png") as strip:
