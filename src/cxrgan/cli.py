@@ -197,6 +197,8 @@ class Evaluate:
         if file:
             write_json(file, measured)
             print(f"rows in {file}")
+            if self.json is None:
+                Doctor(self.target).run()
         return 0
 
 
@@ -214,7 +216,7 @@ class Doctor:
 
         folder = RunFolder(self.run_folder)
         diagnosis = diagnose_run(folder)
-        print(f"at step {diagnosis.step}:\n{diagnosis}")
+        print(diagnosis)
         write_diagnosis(folder.diagnosis_file, diagnosis)
         return 0
 

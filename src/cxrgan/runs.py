@@ -122,6 +122,5 @@ def _tell(folder: RunFolder, log: LogReader, readings: Readings) -> None:
     """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
     log.read_on()
     diagnosis = diagnose(readings)
-    for line in str(diagnosis).splitlines():
-        print(f"doctor: {line}")
+    print(diagnosis)
     write_diagnosis(folder.diagnosis_file, diagnosis)
