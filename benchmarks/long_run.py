@@ -30,7 +30,7 @@ from cxrgan.runs import diagnose_run
 from cxrgan.training.checkpoint import RunFolder, RunInfo
 from cxrgan.training.doctor import diagnose, write_diagnosis
 from cxrgan.training.log import History, LogReader, Row, append_rows, cut_after
-from cxrgan.training.loop import Observer, start, train
+from cxrgan.training.loop import start, train
 from cxrgan.training.observers import Doctor, LiveLine, Plots
 from cxrgan.training.readings import Readings
 from cxrgan.training.recipes import DCGAN
@@ -123,7 +123,7 @@ def memory(steps: int) -> str:
         log = LogReader(folder.metrics_file, readings.add, history.add)
         with ProgressBar("tiny", steps) as bar:
             line = LiveLine(bar)
-            observers: list[Observer] = [line, Doctor(folder, log, readings, line), Plots(folder, log, history), watch]
+            observers = [line, Doctor(folder, log, readings, line), Plots(folder, log, history), watch]
             train(folder, folder.read_info().config, dataset, observers)
     return ", ".join(f"{step} {size:.0f} MB" for step, size in watch.sizes.items())
 

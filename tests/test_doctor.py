@@ -320,9 +320,9 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
         return status, capsys.readouterr().out, json.loads(folder.diagnosis_file.read_text())["verdict"]
 
     not_measured = "; how varied the images are is not measured: cxrgan evaluate RUN --data DIR\n"
-    assert said() == (0, f"doctor: too early to say{not_measured}", "too early to say")
+    assert said() == (0, f"at step 0:\ntoo early to say{not_measured}", "too early to say")
     folder.append_rows(run())
-    assert said() == (0, f"doctor: healthy{not_measured}", "healthy")
+    assert said() == (0, f"at step 1000:\nhealthy{not_measured}", "healthy")
     row = {"metric": "recall", "value": 0.34, "floor": 0.85, "label": None, "n_fake": 1000, "n_floor": 500}
     evaluation = {"target": "run, step 900", "rows": [row, {"metric": "all", "value": None, "note": "-"}]}
     (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
@@ -334,7 +334,7 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
     assert said()[2] == "healthy"
     row |= {"n_fake": 500, "value": 0.8}
     (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
-    assert said() == (0, "doctor: healthy\n", "healthy")
+    assert said() == (0, "at step 1000:\nhealthy\n", "healthy")
 
 
 def test_the_doctor_says_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from cxrgan.report import PLOTTED
 from cxrgan.training import log
 from cxrgan.training.checkpoint import RunFolder
 from cxrgan.training.log import History, LogReader, Row
-from cxrgan.training.loop import Observer, start, train
+from cxrgan.training.loop import start, train
 from cxrgan.training.losses import generator_loss
 from cxrgan.training.observers import Doctor, LiveLine, Plots
 from cxrgan.training.readings import Readings
@@ -374,22 +374,14 @@ def test_the_log_is_not_read_again_while_a_run_trains(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each line is parsed once by those who watch, not at each of 20 grids, measurements and checkpoints."""
-    parsed = list[bytes]()
+    parsed = []
     original = log._checked
-
-    def check(line: bytes, where: str) -> Row:
-        parsed.append(line)
-        return original(line, where)
-
-    monkeypatch.setattr(log, "_checked", check)
+    monkeypatch.setattr(log, "_checked", lambda line, where: parsed.append(line) or original(line, where))
     config = replace(TINY, steps=40, sample_every=2, checkpoint_every=2, evaluate_every=2)
     folder = start(config, dataset, tmp_path / "run", recipe="tiny", data="data")
     readings, history = Readings(), History(PLOTTED)
     reader = LogReader(folder.metrics_file, readings.add, history.add)
-    watching: list[Observer] = [
-        Doctor(folder, reader, readings, LiveLine(ProgressBar("tiny", 40))),
-        Plots(folder, reader, history),
-    ]
+    watching = [Doctor(folder, reader, readings, LiveLine(ProgressBar("tiny", 40))), Plots(folder, reader, history)]
     train(folder, folder.read_info().config, dataset, watching, lambda images: {"frechet_distance": 3.0, "n_fake": 1})
     written = folder.metrics_file.read_bytes().count(b"\n")
     assert written == 40 + 20 + 20  # steps, measurements, probes

@@ -216,7 +216,7 @@ class Doctor:
 
         folder = RunFolder(self.run_folder)
         diagnosis = diagnose_run(folder)
-        print(diagnosis)
+        print(f"at step {diagnosis.step}:\n{diagnosis}")
         write_diagnosis(folder.diagnosis_file, diagnosis)
         return 0
 

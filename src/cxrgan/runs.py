@@ -122,5 +122,6 @@ def _tell(folder: RunFolder, log: LogReader, readings: Readings) -> None:
     """What the doctor says of all that the run wrote, on the terminal and in diagnosis.json."""
     log.read_on()
     diagnosis = diagnose(readings)
-    print(diagnosis)
+    for line in str(diagnosis).splitlines():
+        print(f"doctor: {line}")
     write_diagnosis(folder.diagnosis_file, diagnosis)

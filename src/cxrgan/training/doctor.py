@@ -46,8 +46,7 @@ class Diagnosis:
     def __str__(self) -> str:
         """For the terminal, a line for each finding."""
         unknown = "" if self.measured else "; how varied the images are is not measured: cxrgan evaluate RUN --data DIR"
-        lines = [str(finding) for finding in self.findings] or [self.verdict + unknown]
-        return "\n".join(f"doctor: {line}" for line in lines)
+        return "\n".join(map(str, self.findings)) or self.verdict + unknown
 
 
 def diagnose(readings: Readings, evaluated: Sequence[Measured] = ()) -> Diagnosis:

@@ -312,7 +312,7 @@ def _sample_indices(num: int, dataset: Dataset) -> "NDArray[np.int64]":
 def _check_finite(rows: Sequence[Row], folder: RunFolder) -> None:
     for row in rows:
         for name in LOSSES:
-            if not math.isfinite(row[name]):
+            if not math.isfinite(float(row[name])):  # type: ignore[arg-type]
                 raise RunError(f"step {row['step']}: {name} is {row[name]}, training stopped; {_advice(folder)}")
 
 
