@@ -28,6 +28,8 @@ def diagnosed(run: str, change: Callable[[Row], Row] = dict, evaluated: Sequence
         ("exp5", ["the samples are noise", "the discriminator has won"]),
         ("exp6", ["the samples are noise", "the discriminator is too weak"]),
         ("few-images", ["the discriminator learns the training images by heart"]),
+        ("quick", ["lost variety"]),
+        ("quick-100-images", ["the discriminator learns the training images by heart"]),
         ("exp6-ndf-64", []),
         ("exp6-lr-1e-2", ["mode collapse", "the samples are noise", "the discriminator has won"]),
     ],

@@ -38,7 +38,12 @@ def test_a_reader_goes_on_where_it_was_and_parses_no_line_twice(
 ) -> None:
     file, seen, parsed = log(tmp_path), list[Row](), list[bytes]()
     original = json.loads
-    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or original(text))
+
+    def loads(text: bytes) -> object:
+        parsed.append(text)
+        return original(text)
+
+    monkeypatch.setattr(json, "loads", loads)
     reader = LogReader(file, seen.append)
     append_rows(file, steps(1, 2))
     reader.read_on()

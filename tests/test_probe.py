@@ -65,8 +65,10 @@ def test_an_opinion_is_of_the_images_own_classes_and_leaves_the_network_as_it_wa
 def test_the_opinion_of_the_stable_discriminator_does_not_depend_on_how_many_images_it_is_asked_about() -> None:
     torch.manual_seed(0)
     network = Discriminator(replace(TINY.model, networks="stable"))
+    last = network[-2]
+    assert isinstance(last, nn.Conv2d)
     with torch.no_grad():
-        network[-2].weight[:, -1] = 1.0  # the spread of the batch weighs much
+        last.weight[:, -1] = 1.0  # the spread of the batch weighs much
     images = torch.from_numpy(RANDOM.integers(0, 256, (200, 32, 32), dtype=np.uint8))
     labels = torch.zeros(200, dtype=torch.int64)
 

@@ -240,6 +240,8 @@ class Evaluate:
         if file:
             write_json(file, measured)
             say(f"rows in {file}")
+            if self.json is None:
+                Doctor(self.target).run()
         return 0
 
 
@@ -257,7 +259,7 @@ class Doctor:
 
         folder = RunFolder(self.run_folder)
         diagnosis = diagnose_run(folder)
-        print(f"at step {diagnosis.step}:\n{diagnosis}")
+        say(f"at step {diagnosis.step}:\n{diagnosis}")
         write_diagnosis(folder.diagnosis_file, diagnosis)
         return 0
 

@@ -20,9 +20,10 @@ from cxrgan.evaluation import RULERS, Ruler
 from cxrgan.files import trouble, write_json
 from cxrgan.lines import say
 from cxrgan.results import read_evaluation
-from cxrgan.runs import measure, train_run
+from cxrgan.runs import diagnose_run, measure, train_run
 from cxrgan.signals import as_interrupts
 from cxrgan.training.checkpoint import RunFolder, check_same
+from cxrgan.training.doctor import write_diagnosis
 from cxrgan.training.loop import start
 from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, with_values
 from cxrgan.workers import Workers
@@ -228,6 +229,7 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
         return  # asked to stop
     num = sweep.num_measured(len(dataset.images))
     write_json(folder.path / "evaluation.json", measure(folder.path, data, num=num, rulers=RULERS))
+    write_diagnosis(folder.diagnosis_file, diagnose_run(folder))
 
 
 def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from cxrgan.data.dataset import FORMAT, SPLITS
 from cxrgan.data.decode import Unusable, check_sides, decode, read_image, to_grey
 from cxrgan.data.sources import Record, Source, open_source
 from cxrgan.errors import RunError, UserError
-from cxrgan.fields import is_name, shown
+from cxrgan.fields import shown
 from cxrgan.files import check_free, remove_leftovers, replacing, trouble, write_json
 from cxrgan.images import Fit, resize
 from cxrgan.models.config import check_image_size
@@ -111,7 +111,6 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
         _check_room(num, size, out)
     opened = open_source(source, size=size, seed=seed, num=num)
     _check_room(len(opened.records), size, out)
-    _check_labels(opened.records)
     records = sorted(_with_splits(opened.records, seed), key=_order)
     try:
         with replacing(out) as folder:
@@ -187,15 +186,6 @@ def _check_room(num: int, size: int, out: Path) -> None:
             f"({', '.join(f'{name} {amount / 1e9:.1f} GB' for name, amount in room.items())}); "
             f"at most {most:,} fit, so ask for fewer or for a smaller --size"
         )
-
-
-def _check_labels(records: Sequence[Record]) -> None:
-    """UserError for a class whose name could not be that of a folder again."""
-    for label in {record.label for record in records if record.label is not None}:
-        if not is_name(label):
-            raise UserError(
-                f"a class is called {shown(label)}: too long, no UTF-8, or with control characters; rename its folder"
-            )
 
 
 def _with_splits(records: tuple[Record, ...], seed: int) -> list[Record]:

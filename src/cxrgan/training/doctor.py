@@ -9,8 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cxrgan.files import write_json
-from cxrgan.training import doctor_game as game
-from cxrgan.training import doctor_images as images
+from cxrgan.training.doctor_game import (
+    blind,
+    discriminator_weak,
+    discriminator_won,
+    exploding,
+    not_finite,
+    overfitting,
+    vanishing,
+)
+from cxrgan.training.doctor_images import getting_worse, lost_variety, mode_collapse, no_longer_falls, noise
 from cxrgan.training.readings import Finding, Measured, Readings
 
 TOO_EARLY = "too early to say"
@@ -26,6 +34,8 @@ class Diagnosis:
     """The gravest first."""
     suffices: bool
     """Whether there was enough to look at: without it, no findings mean nothing."""
+    measured: bool = True
+    """Whether somebody measured the variety of the images."""
 
     @property
     def verdict(self) -> str:
@@ -34,27 +44,30 @@ class Diagnosis:
         return named or ("healthy" if self.suffices else TOO_EARLY)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.findings)) or self.verdict
+        """For the terminal, a line for each finding."""
+        unknown = "" if self.measured else "; how varied the images are is not measured: cxrgan evaluate RUN --data DIR"
+        return "\n".join(map(str, self.findings)) or self.verdict + unknown
 
 
 def diagnose(readings: Readings, evaluated: Sequence[Measured] = ()) -> Diagnosis:
     """What is wrong with a run, by its log, and by what `cxrgan evaluate` measured of it."""
     checks: tuple[Callable[[Readings], Finding | None], ...] = (
-        game.not_finite,
-        images.mode_collapse,
-        images.noise,
-        game.discriminator_won,
-        game.discriminator_weak,
-        game.exploding,
-        game.vanishing,
-        game.overfitting,
-        game.blind,
-        images.getting_worse,
-        lambda readings: images.lost_variety(readings, evaluated),
-        images.no_longer_falls,
+        not_finite,
+        mode_collapse,
+        noise,
+        discriminator_won,
+        discriminator_weak,
+        exploding,
+        vanishing,
+        overfitting,
+        blind,
+        getting_worse,
+        lambda readings: lost_variety(readings, evaluated),
+        no_longer_falls,
     )
     findings = tuple(finding for check in checks if (finding := check(readings)))
-    return Diagnosis(readings.step, findings, readings.suffice)
+    measured = bool(evaluated or readings.measurements("recall"))
+    return Diagnosis(readings.step, findings, readings.suffice, measured)
 
 
 def write_diagnosis(path: Path, diagnosis: Diagnosis) -> None:

@@ -1,12 +1,13 @@
 """Findings about the game: what losses, logits and gradients say of the two networks."""
 
 import math
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Callable, Sequence
+from statistics import fmean, median
+from typing import NamedTuple
 
 from cxrgan.training.doctor_images import FLAT, NOISY, collapsed
 from cxrgan.training.log import Row
-from cxrgan.training.readings import Finding, Readings, since
+from cxrgan.training.readings import PATIENCE, Finding, Readings, since
 
 SURE_MARGIN = 12.0  # mean logit difference: odds of 160,000 to 1
 FAR_MARGIN = 3.0  # too much where the samples are poor: odds of 20 to 1
@@ -112,34 +113,52 @@ def _gradient(
 def overfitting(readings: Readings) -> Finding | None:
     """D puts unseen real images over half of the way from training images to fakes: r_v of Karras et al. 2020 (ADA).
 
-    Said in no unit of D's logits, which are small under a gradient penalty and large without.
+    Said in no unit of D's logits, which are small under a gradient penalty and large without. PATIENCE probes together
+    make one reading, since the 256 images of one leave an error of about 0.1 of the way.
     """
-    probes = readings.probes("d_train", "d_held_out", "d_samples")
-    first = since(probes, _by_heart)
+    gaps = [(step, _gap(probe)) for step, probe in readings.probes("d_train", "d_held_out", "d_samples")]
+    pooled = [(window[-1][0], _mean([gap for _, gap in window])) for window in _windows(gaps)]
+    first = since(pooled, lambda gap: gap.unseen > OVERFITTED * gap.fakes and gap.is_sure)
     if first is None:
         return None
-    unseen, fakes = _below_training(probes[-1][1])
-    share = f", {unseen / fakes:.0%} of the way to the fakes" if unseen < fakes else ", no higher than fakes"
+    last = pooled[-1][1]
+    share = f", {last.unseen / last.fakes:.0%} of the way to the fakes" if last.unseen < last.fakes else ", below fakes"
     return Finding(
         "the discriminator learns the training images by heart",
         first,
-        f"its logits of real images that it never trained on lie {unseen:.2g} below those of training images{share}",
-        "Train with --augment 1, on more images, or for fewer epochs",
+        f"its logits of unseen real images lie {last.unseen:.2g} below those of training images{share}",
+        "Train on more images, for fewer epochs, or with --augment 1",
     )
 
 
-def _by_heart(probe: Row) -> bool:
-    unseen, fakes = _below_training(probe)
+class Gap(NamedTuple):
+    """How far D's mean logits of other images lie below that of training images."""
+
+    unseen: float
+    """Real ones that it never trained on."""
+    fakes: float
+    error: float
+    """Standard error of `unseen`; NaN in logs of older versions."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether chance makes no such difference; without an error, that probe after probe agrees must do."""
+        return self.fakes > 0 if math.isnan(self.error) else self.unseen > SURE * self.error
+
+
+def _gap(probe: Row) -> Gap:
     errors = [probe.get(f"{name}_error") for name in ("d_train", "d_held_out")]
-    if None in errors:  # of an older version: that probes in a row agree must do
-        return unseen > OVERFITTED * fakes > 0
-    return unseen > OVERFITTED * fakes and unseen > SURE * math.hypot(*errors)
+    error = math.hypot(*(math.nan if error is None else error for error in errors))
+    return Gap(probe["d_train"] - probe["d_held_out"], probe["d_train"] - probe["d_samples"], error)
 
 
-def _below_training(probe: Row) -> tuple[float, float]:
-    """How far D's mean logits of unseen real images, and of fakes, lie below that of training images."""
-    train = float(probe["d_train"])
-    return train - float(probe["d_held_out"]), train - float(probe["d_samples"])
+def _mean(gaps: Sequence[Gap]) -> Gap:
+    """Of probes of the same images, whose errors are alike and do not shrink by their number."""
+    return Gap(*(fmean(values) for values in zip(*gaps, strict=True)))
+
+
+def _windows(gaps: Sequence[tuple[int, Gap]]) -> list[Sequence[tuple[int, Gap]]]:
+    return [gaps[end - PATIENCE : end] for end in range(PATIENCE, len(gaps) + 1)]
 
 
 def blind(readings: Readings) -> Finding | None:
