@@ -1,7 +1,7 @@
 """The training step of `fast-64 --conditional` once more, plain and slow, to be read beside the papers.
 
 Nothing here comes from `cxrgan.training`: losses, penalties, augmentation, Adam and the average are written anew, with
-the recipe's numbers. The networks are the package's, in float32. Each step asks `random` in this order: the latents;
+the recipe's numbers. The networks are the package's. Each step asks `random` in this order: the latents;
 then for each of four views (what D sees of the real and of the fake images in its turn, of the fake and of the real
 ones in G's turn) the vertical shifts, the horizontal ones, contrast and brightness.
 """

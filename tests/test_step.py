@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from reference_step import ReferenceStep
 from tiny import TINY
 from torch.testing import assert_close
 
@@ -44,6 +45,26 @@ def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
                 assert apart.max() < 0.5
             for name, buffer in ours.named_buffers():
                 assert_close(buffer, theirs.get_buffer(name), rtol=1e-4, atol=1e-6)
+
+
+def test_a_recommended_step_in_float32_is_the_plain_one_but_for_rounding() -> None:
+    """With a penalty; the numbers themselves are compared in float64, in `test_reference_step`."""
+    model = replace(FAST_64.model, image_size=32, ngf=8, ndf=8, num_classes=2)
+    config = replace(FAST_64, model=model, conditional=True, batch_size=24, device="cpu", precision="fp32")
+    players = new_players(config, CPU)
+    reference = ReferenceStep(players.generator, players.discriminator)
+    real = torch.randint(0, 256, (24, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(24) % 2
+    logged = Step(config, players, CPU)(8, real, labels)
+    expected = reference(8, real, labels, step_random(config, 8))
+    assert_close(logged[:2], torch.tensor([expected.loss_d, expected.loss_g]), rtol=1e-4, atol=0)
+    for network, gradients in (
+        (players.discriminator, reference.gradients_d),
+        (players.generator, reference.gradients_g),
+    ):
+        wanted = torch.cat([gradient.flatten() for gradient in gradients])
+        mine = torch.cat([parameter.grad.flatten() for parameter in network.parameters()])  # type: ignore[union-attr]
+        assert (mine - wanted).norm() < 0.01 * wanted.norm()
 
 
 def test_the_generators_turn_leaves_the_discriminator_alone() -> None:
