@@ -21,8 +21,9 @@ import tempfile
 import time
 import types
 import typing
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -71,7 +72,7 @@ lr = 1e-3
 batch_size = 8
 epochs = 0.1
 ema_halflife = 100
-loss = "hinge"
+loss = "saturating"
 [model]
 ngf = 4
 networks = "stable"
@@ -214,6 +215,11 @@ NUMBERS = {
 }
 
 
+def on_the_line(flag: str, token: str) -> list[str]:
+    """A flag with this as its number."""
+    return [flag, token, *(["2"] if flag == "--interpolate" else [])]
+
+
 class World:
     """A folder `w` with a dataset, a run, a sweep and pictures, beside a cache; made anew for each case."""
 
@@ -245,11 +251,8 @@ class World:
         return [str(self._now / word) if word.startswith("w/") else word for word in COMMANDS[command]]
 
     def run(self, command: str, *more: str) -> int:
-        """Its exit status."""
-        try:
-            return main([*self.words(command), *more])
-        except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else 1
+        """Its exit status; SystemExit is how the parser of the command line refuses it."""
+        return main([*self.words(command), *more])
 
     def state(self, command: str) -> dict[str, str]:
         """Path -> what is there, but for where the command may write."""
@@ -293,10 +296,12 @@ class World:
 def fall_short(world: World, command: str, *more: str) -> str | None:
     """Run a command on the world as it is; what is not as it should be in a few words, None where all is."""
     before, began, memory = world.state(command), time.monotonic(), _memory()
-    out, err = io.StringIO(), io.StringIO()
+    out, err, by_parser = io.StringIO(), io.StringIO(), False
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _bounded():
             status = world.run(command, *more)
+    except SystemExit as refused:
+        status, by_parser = refused.code, True
     except TooLong:
         world.release()
         return f"took more than {SECONDS} s"
@@ -305,14 +310,15 @@ def fall_short(world: World, command: str, *more: str) -> str | None:
     lines = err.getvalue().splitlines()
     told = [line for line in lines if line.startswith("cxrgan: ")]
     hidden = next((line for line in [*out.getvalue().splitlines(), *lines] if printable(line) != line), None)
-    changed = sorted(path for path, content in world.state(command).items() if before.get(path) != content)
+    after = world.state(command)
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     if status not in STATUSES:
         return f"exit status {status}"
     if "Traceback" in err.getvalue() or "--debug shows where" in err.getvalue():
         return f"no clear words: {lines[-1]}"
     if hidden is not None:
         return f"prints what a terminal obeys: {hidden!r}"
-    if status not in (0, 3) and told != lines[-1:] and "Parsing error" not in err.getvalue() and not _is_usage(lines):
+    if status not in (0, 3) and told != lines[-1:] and not by_parser:
         return f"exit status {status} without one clear line at the end: {lines[-3:]}"
     if changed or ESCAPED.exists():
         return f"changed {', '.join(changed[:3])}"
@@ -446,11 +452,11 @@ def _picture(how: Spoil) -> bytes:
     sides = ((1, 1), (15, 15), (32, 32), (1, 5000), (5000, 1), (33, 31), (2000, 2000))
     picture = Image.new(modes[how.value % len(modes)], sides[how.place % len(sides)])
     stream = io.BytesIO()
-    picture.save(stream, format="PNG" if picture.mode not in ("F", "CMYK") else "TIFF")
+    picture.save(stream, format="PNG" if picture.mode not in ("I", "F", "CMYK") else "TIFF")
     content = bytearray(stream.getvalue())
     if how.value % 3 == 0 and content.startswith(b"\x89PNG"):  # a header that claims more than there is
         content[16:24] = (13_000).to_bytes(4, "big") * 2
-        content[29:33] = __import__("zlib").crc32(bytes(content[12:29])).to_bytes(4, "big")
+        content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
     return bytes(content)
 
 
@@ -503,11 +509,6 @@ def _memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _is_usage(lines: Sequence[str]) -> bool:
-    """Whether it is what the parser of the command line prints, in a box."""
-    return bool(lines) and lines[0].startswith("╭")
-
-
 def _content(path: Path) -> str:
     if path.is_file() and path.stat().st_size < 2**30:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -550,18 +551,17 @@ def search(world: World, minutes: float, report: Callable[[str, str, str], None]
 
     @drawn
     @given(st.sampled_from(flags), tokens())
-    def on_the_line(flag: tuple[str, str], token: str) -> None:
+    def in_numbers(flag: tuple[str, str], token: str) -> None:
         nonlocal tried
         if time.monotonic() < end:
             world.renew()
-            more = [flag[1], *[token, "2"][: 1 + (flag[1] == "--interpolate")]]
             tried += 1
-            if problem := fall_short(world, flag[0], *more):
+            if problem := fall_short(world, flag[0], *on_the_line(flag[1], token)):
                 report(flag[0], f"{flag[1]} {token!r:.60}", problem)
 
     while time.monotonic() < end:
         in_files()
-        on_the_line()
+        in_numbers()
     return tried
 
 

@@ -1,0 +1,103 @@
+"""Hostile files and numbers, drawn at random but always the same: each command ends as promised (`tools.fuzz`).
+
+CXRGAN_FUZZ=10 draws ten times as many.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+fuzz = pytest.importorskip("tools.fuzz", exc_type=ImportError)  # it needs POSIX
+
+PER_FILE, PER_COMMAND = 5, 8
+TIMES = int(os.environ.get("CXRGAN_FUZZ", "1"))
+
+
+def drawn(num: int) -> settings:
+    """So many cases, the same each time; shrinking would take longer than all of them."""
+    return settings(
+        max_examples=num * TIMES,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["fuzz.World"]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cxrgan.workers.Processes", fuzz.InThisProcess)
+        patch.setenv("XDG_CACHE_HOME", "")  # the world sets its own
+        yield fuzz.World(tmp_path_factory.mktemp("fuzz"))
+
+
+def test_the_world_is_sound(world: "fuzz.World") -> None:
+    for command in fuzz.COMMANDS:
+        world.renew()
+        if command not in ("train-domain", "evaluate weights"):  # these need what no small world has
+            assert fuzz.fall_short(world, command) is None
+            world.renew()
+            assert world.run(command) == 0
+
+
+@pytest.mark.parametrize("file", fuzz.FILES)
+@drawn(PER_FILE)
+@given(how=fuzz.spoils(), place=st.integers(0, 100))
+def test_a_file_made_wrong_is_refused_in_one_line_or_does_no_harm(
+    file: str, how: "fuzz.Spoil", place: int, world: "fuzz.World"
+) -> None:
+    command = fuzz.FILES[file][place % len(fuzz.FILES[file])]
+    world.renew()
+    fuzz.spoil(world.path(file), how)
+    assert fuzz.fall_short(world, command) is None, command
+
+
+@pytest.mark.parametrize("command", fuzz.NUMBERS)
+@drawn(PER_COMMAND)
+@given(token=fuzz.tokens(), place=st.integers(0, 100))
+def test_a_number_made_wrong_is_refused_in_one_line_or_does_no_harm(
+    command: str, token: str, place: int, world: "fuzz.World"
+) -> None:
+    flag = fuzz.NUMBERS[command][place % len(fuzz.NUMBERS[command])]
+    world.renew()
+    assert fuzz.fall_short(world, command, *fuzz.on_the_line(flag, token)) is None, flag
+
+
+@pytest.mark.parametrize("kind", ["fifo", "sparse", "loop", "folder", "absent"])
+@pytest.mark.parametrize(
+    "file", ["w/run/config.json", "w/run/metrics.jsonl", "w/data/images.npy", "w/data/manifest.json"]
+)
+def test_what_is_no_file_hangs_nobody(file: str, kind: str, world: "fuzz.World") -> None:
+    world.renew()
+    fuzz.spoil(world.path(file), fuzz.Spoil(kind, 0, 0))
+    assert fuzz.fall_short(world, fuzz.FILES[file][0]) is None
+
+
+def test_the_flags_that_take_a_number_are_found() -> None:
+    found = fuzz.NUMBERS
+    assert {"--num", "--size", "--seed"} <= set(found["prepare phantom"])
+    assert {"--ngf", "--lr", "--batch-size", "--image-size", "--ema-halflife"} <= set(found["train"])
+    assert {"--num", "--frames", "--interpolate"} <= set(found["generate"])
+
+
+def test_the_judge_sees_what_falls_short(world: "fuzz.World", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: {}["features"])
+    world.renew()
+    assert "no clear words" in str(fuzz.fall_short(world, "report"))
+    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: print("\x1b[31m") or 0)
+    assert "prints what a terminal obeys" in str(fuzz.fall_short(world, "report"))
+    manifest: Path = world.path("w/data/manifest.json")
+    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: manifest.unlink() or 0)
+    assert "changed" in str(fuzz.fall_short(world, "report"))
+    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: 7)
+    assert "exit status 7" in str(fuzz.fall_short(world, "report"))
+    monkeypatch.setattr(fuzz, "SECONDS", 0.1)
+    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: time.sleep(5) or 0)
+    assert "took more than" in str(fuzz.fall_short(world, "report"))
