@@ -91,6 +91,7 @@ COMMANDS = {  # words, of which those with a / are places in the world
         *["evaluate", "w/pictures", "--data", "w/pictures", "--rulers", "inception"],
         *["--inception-weights", "w/weights.safetensors"],
     ],
+    "doctor": ["doctor", "w/run"],
     "report": ["report", "w/run"],
     "report sweep": ["report", "w/sweep", "--out", "w/out/page.html"],
     "resume": ["train", "--resume", "w/run", "--steps", "5"],
@@ -104,18 +105,19 @@ COMMANDS = {  # words, of which those with a / are places in the world
     "train-domain": ["train-domain", "--data", "w/data", "--epochs", "1", "--out", "w/out/net.safetensors"],
 }
 MAY_WRITE = {
-    "resume": "w/run",
-    "report": "w/run/report.html",
-    "evaluate": "w/run/evaluation.json",
-    "experiments": "w/sweep",
+    "resume": ("w/run",),
+    "report": ("w/run/report.html",),
+    "evaluate": ("w/run/evaluation.json", "w/run/diagnosis.json"),
+    "doctor": ("w/run/diagnosis.json",),
+    "experiments": ("w/sweep",),
 }
 """Where a command may write, beside w/out and the cache."""
 
 CHECKPOINT = "w/run/checkpoints/step-000004"
 FILES = {  # file -> commands that read it
     "w/run/config.json": ("generate", "evaluate", "report", "resume", "generate class", "interpolate"),
-    "w/run/metrics.jsonl": ("resume", "report", "generate best"),
-    "w/run/evaluation.json": ("report",),
+    "w/run/metrics.jsonl": ("resume", "report", "generate best", "doctor"),
+    "w/run/evaluation.json": ("report", "doctor"),
     "w/run/diagnosis.json": ("report",),
     "w/run/samples/step-000002.png": ("report",),
     "w/run/samples/real-and-fake-start.png": ("report",),
@@ -256,9 +258,7 @@ class World:
 
     def state(self, command: str) -> dict[str, str]:
         """Path -> what is there, but for where the command may write."""
-        free = [
-            self._now / place for place in ("w/out", "cache", *([MAY_WRITE[command]] if command in MAY_WRITE else []))
-        ]
+        free = [self._now / place for place in ("w/out", "cache", *MAY_WRITE.get(command, ()))]
         paths = [path for path in self.root.rglob("*") if not any(path.is_relative_to(place) for place in free)]
         return {str(path): _content(path) for path in [*paths, ESCAPED]}
 
