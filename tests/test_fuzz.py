@@ -4,15 +4,17 @@ CXRGAN_FUZZ=10 draws ten times as many.
 """
 
 import os
+import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-fuzz = pytest.importorskip("tools.fuzz", exc_type=ImportError)  # it needs POSIX
+pytest.importorskip("resource")  # Windows bounds no process
+
+from tools import fuzz
 
 PER_FILE, PER_COMMAND = 5, 8
 TIMES = int(os.environ.get("CXRGAN_FUZZ", "1"))
@@ -31,14 +33,14 @@ def drawn(num: int) -> settings:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["fuzz.World"]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fuzz.World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cxrgan.workers.Processes", fuzz.InThisProcess)
         patch.setenv("XDG_CACHE_HOME", "")  # the world sets its own
         yield fuzz.World(tmp_path_factory.mktemp("fuzz"))
 
 
-def test_the_world_is_sound(world: "fuzz.World") -> None:
+def test_the_world_is_sound(world: fuzz.World) -> None:
     for command in fuzz.COMMANDS:
         world.renew()
         if command not in ("train-domain", "evaluate weights"):  # these need what no small world has
@@ -51,7 +53,7 @@ def test_the_world_is_sound(world: "fuzz.World") -> None:
 @drawn(PER_FILE)
 @given(how=fuzz.spoils(), place=st.integers(0, 100))
 def test_a_file_made_wrong_is_refused_in_one_line_or_does_no_harm(
-    file: str, how: "fuzz.Spoil", place: int, world: "fuzz.World"
+    file: str, how: fuzz.Spoil, place: int, world: fuzz.World
 ) -> None:
     command = fuzz.FILES[file][place % len(fuzz.FILES[file])]
     world.renew()
@@ -63,7 +65,7 @@ def test_a_file_made_wrong_is_refused_in_one_line_or_does_no_harm(
 @drawn(PER_COMMAND)
 @given(token=fuzz.tokens(), place=st.integers(0, 100))
 def test_a_number_made_wrong_is_refused_in_one_line_or_does_no_harm(
-    command: str, token: str, place: int, world: "fuzz.World"
+    command: str, token: str, place: int, world: fuzz.World
 ) -> None:
     flag = fuzz.NUMBERS[command][place % len(fuzz.NUMBERS[command])]
     world.renew()
@@ -74,7 +76,7 @@ def test_a_number_made_wrong_is_refused_in_one_line_or_does_no_harm(
 @pytest.mark.parametrize(
     "file", ["w/run/config.json", "w/run/metrics.jsonl", "w/data/images.npy", "w/data/manifest.json"]
 )
-def test_what_is_no_file_hangs_nobody(file: str, kind: str, world: "fuzz.World") -> None:
+def test_what_is_no_file_hangs_nobody(file: str, kind: str, world: fuzz.World) -> None:
     world.renew()
     fuzz.spoil(world.path(file), fuzz.Spoil(kind, 0, 0))
     assert fuzz.fall_short(world, fuzz.FILES[file][0]) is None
@@ -87,17 +89,20 @@ def test_the_flags_that_take_a_number_are_found() -> None:
     assert {"--num", "--frames", "--interpolate"} <= set(found["generate"])
 
 
-def test_the_judge_sees_what_falls_short(world: "fuzz.World", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: {}["features"])
-    world.renew()
-    assert "no clear words" in str(fuzz.fall_short(world, "report"))
-    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: print("\x1b[31m") or 0)
-    assert "prints what a terminal obeys" in str(fuzz.fall_short(world, "report"))
-    manifest: Path = world.path("w/data/manifest.json")
-    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: manifest.unlink() or 0)
-    assert "changed" in str(fuzz.fall_short(world, "report"))
-    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: 7)
-    assert "exit status 7" in str(fuzz.fall_short(world, "report"))
+def test_the_judge_sees_what_falls_short(world: fuzz.World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(run: Callable[[], object], status: int = 0) -> str | None:
+        world.renew()
+        monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: [run(), status][1])
+        return fuzz.fall_short(world, "report")
+
+    def unforeseen() -> None:
+        raise KeyError("features")
+
+    assert judged(lambda: None) is None
+    assert "no clear words" in str(judged(unforeseen))
+    assert "prints what a terminal obeys" in str(judged(lambda: print("\x1b[31m")))
+    assert "changed" in str(judged(lambda: world.path("w/data/manifest.json").unlink()))
+    assert "exit status 7" in str(judged(lambda: None, status=7))
+    assert "without one clear line" in str(judged(lambda: print("cxrgan: a\ncxrgan: b", file=sys.stderr), status=2))
     monkeypatch.setattr(fuzz, "SECONDS", 0.1)
-    monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: time.sleep(5) or 0)
-    assert "took more than" in str(fuzz.fall_short(world, "report"))
+    assert "took more than" in str(judged(lambda: time.sleep(5)))

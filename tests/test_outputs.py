@@ -44,6 +44,11 @@ def world(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "world")
 
 
+def evaluating(data: Path, file: Path) -> list[str]:
+    """The command that measures a dataset against itself into a file."""
+    return ["evaluate", str(data), "--data", str(data), "--rulers", "domain", "--json", str(file)]
+
+
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path, status: int = 2) -> str:
     """The one line on stderr of a command that ends with this status."""
     capsys.readouterr()
@@ -69,10 +74,10 @@ def test_report_and_evaluate_replace_what_they_wrote_and_no_file_of_others(
     world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page, rows = world / "page.html", world / "rows.json"
-    evaluate = ["evaluate", world / "data", "--data", world / "data", "--rulers", "domain", "--json", rows]
+    evaluate = evaluating(world / "data", rows)
     for _ in range(2):
         assert main(["report", str(world / "run"), "--out", str(page)]) == 0
-        assert main([str(word) for word in evaluate]) == 0
+        assert main(evaluate) == 0
     page.write_text("<title>my own</title>")
     rows.write_text(json.dumps({"mine": 1}))
     assert "holds something else than a report of cxrgan" in fails(capsys, "report", world / "run", "--out", page)
@@ -107,8 +112,8 @@ def test_a_full_disk_is_told_with_the_file_by_report_and_evaluate(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(world / "cache"))
-    evaluate = ["evaluate", world / "data", "--data", world / "data", "--rulers", "domain", "--json", world / "a.json"]
-    assert main([str(word) for word in evaluate]) == 0  # the features are kept now
+    evaluate = evaluating(world / "data", world / "a.json")
+    assert main(evaluate) == 0  # the features are kept now
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     assert f"{world / 'a.json'}: No space left" in fails(capsys, *evaluate, status=1)
     error = fails(capsys, "report", world / "run", status=1)
@@ -149,8 +154,15 @@ def test_experiments_on_a_disk_that_takes_nothing_end_in_one_line(
     settings = '[a]\nrecipe = "dcgan"\n[a.model]\nimage_size = 32\n'
     (world / "mine.toml").write_text(settings)
     monkeypatch.setattr("cxrgan.files.Path.replace", read_only)
-    arguments = ["--data", world / "data", "--out", world / "out", "--experiments", world / "mine.toml"]
-    error = fails(capsys, "experiments", *arguments, status=1)
+    places = [
+        "--data",
+        world / "data",
+        "--out",
+        world / "out",
+        "--experiments",
+        world / "mine.toml",
+    ]
+    error = fails(capsys, "experiments", *map(str, places), status=1)
     assert "experiments.json: Read-only file system; name a place that you may write to" in error
 
 

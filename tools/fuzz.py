@@ -301,7 +301,7 @@ def fall_short(world: World, command: str, *more: str) -> str | None:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _bounded():
             status = world.run(command, *more)
     except SystemExit as refused:
-        status, by_parser = refused.code, True
+        status, by_parser = int(refused.code or 0), True
     except TooLong:
         world.release()
         return f"took more than {SECONDS} s"

@@ -280,7 +280,7 @@ def after_the_disk(soak: Soak, name: str, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, num_bytes: int) -> Iterator[Callable[[], None]]:
+def small_disk(folder: Path, num_bytes: int) -> Iterator[Callable[[], object]]:
     """A tmpfs of so many bytes at `folder`, and what makes it large."""
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", folder], check=True, capture_output=True

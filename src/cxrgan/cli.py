@@ -335,7 +335,10 @@ class Experiments:
             write_table(sweep)
         say((sweep.out / "experiments.md").read_text(encoding="utf-8"))
         say(f"the table: experiments.md, .csv and .json in {self.out}")
-        return 0 if all(sweep.is_finished(experiment) for experiment in chosen) else 1
+        left = [experiment.name for experiment in chosen if not sweep.is_finished(experiment)]
+        if left:
+            complain(f"not finished: {', '.join(left)}; the table says why, and the same command goes on with them")
+        return 1 if left else 0
 
 
 @dataclass(frozen=True)
