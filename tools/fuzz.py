@@ -425,7 +425,7 @@ def _tensors(path: Path, how: Spoil) -> bytes:
     name = list(tensors)[how.place % len(tensors)]
     tensor = tensors[name]
     wrong: list[Callable[[], Any]] = [
-        lambda: tensor[..., :1],
+        lambda: np.atleast_1d(tensor)[..., :1],
         lambda: tensor.astype(np.float64),
         lambda: tensor.astype(np.int8),
         lambda: np.full_like(tensor, np.nan),
