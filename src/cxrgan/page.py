@@ -22,7 +22,7 @@ from cxrgan.console import duration
 from cxrgan.errors import UserError
 from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
-from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes
+from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes, evaluation_remarks
 from cxrgan.training.checkpoint import BEST_BY, FREE_TO_CHANGE, RunFolder, RunInfo
 from cxrgan.training.recipes import RECIPES, differences
 
@@ -125,7 +125,7 @@ PANELS = (
     Panel(
         "Fréchet distance",
         (("frechet_distance", "generated", "one"), ("frechet_floor", "floor", "floor")),
-        "Lower is better. The floor is the distance between two halves of the real images.",
+        "Lower is better. The floor is the distance of other real images.",
     ),
     Panel(
         "Precision and recall",
@@ -299,11 +299,12 @@ def _evaluation(folder: RunFolder) -> str:
                 f"generated against {row['n_real']:,} real{split}, resized: {escape(row['resize'])}, seed {row['seed']}"
             )
             cells = [[escape(cell) for cell in evaluation_cells(row)] for row in group]
-            tables.append(_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4}))
+            remarks = "".join(f'<p class="dim">{escape(remark)}</p>' for remark in evaluation_remarks(group))
+            tables.append(f"<div>{_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4})}{remarks}</div>")
         notes = "".join(f'<p class="dim">{escape(note)}</p>' for note in evaluation_notes(found["rows"]))
         target = escape(f"{found['target']}, against {found['data']}.")
         return (
-            f"<p>{target} An arrow tells the better direction. The floor is the same metric between two halves of the "
+            f"<p>{target} An arrow tells the better direction. The floor is the same metric between real and other "
             "real images: what a generator would get whose images cannot be told from the data. The ratio is that of "
             f'the value to it.</p>\n<div class="pair tables">{"".join(tables)}</div>\n{notes}'
         )

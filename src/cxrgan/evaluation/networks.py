@@ -7,12 +7,13 @@ from cxrgan.errors import UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.evaluation.evaluate import Row, unavailable
 from cxrgan.evaluation.features import FeatureNetwork
+from cxrgan.training.recipes import Device
 
 
 def load_networks(
-    rulers: Sequence[Ruler], *, inception_weights: Path | None = None, exact: bool = False
+    rulers: Sequence[Ruler], *, inception_weights: Path | None = None, exact: bool = False, device: Device = "auto"
 ) -> tuple[list[FeatureNetwork], list[Row]]:
-    """The networks of `rulers` that can be had here, and a row for each that cannot.
+    """The networks of `rulers` that can be had here, on `device`, and a row for each that cannot.
 
     A file of weights that the user named must be right: what is wrong with it is a UserError.
     """
@@ -20,7 +21,7 @@ def load_networks(
     missing: list[Row] = []
     for ruler in rulers:
         try:
-            networks.append(_load(ruler, inception_weights, exact))
+            networks.append(_load(ruler, inception_weights, exact, device))
         except UserError as error:
             if ruler == "inception" and inception_weights is not None:
                 raise
@@ -28,21 +29,21 @@ def load_networks(
     return networks, missing
 
 
-def _load(ruler: Ruler, inception_weights: Path | None, exact: bool) -> FeatureNetwork:
+def _load(ruler: Ruler, inception_weights: Path | None, exact: bool, device: Device) -> FeatureNetwork:
     match ruler:
         case "domain":
             from cxrgan.evaluation.domain import load_domain
 
-            return load_domain()
+            return load_domain(device=device)
         case "inception":
             from cxrgan.evaluation.inception import load_inception
 
-            return load_inception(inception_weights, exact=exact)
+            return load_inception(inception_weights, exact=exact, device=device)
         case "xrv":
             from cxrgan.evaluation.optional import load_xrv
 
-            return load_xrv()
+            return load_xrv(device=device)
         case "rad-dino":
             from cxrgan.evaluation.optional import load_rad_dino
 
-            return load_rad_dino()
+            return load_rad_dino(device=device)

@@ -5,6 +5,7 @@ place and moved in, so that a crash or a full disk leaves the one before untouch
 """
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -33,6 +34,9 @@ Row = Mapping[str, float | int | str | None]
 
 BEST_BY = "frechet_distance"
 """The measurement that decides which checkpoint is the best: the lower, the better."""
+
+MEASURED_WITH = ("features", "n_real", "n_fake")
+"""What two measurements must have in common to be compared."""
 
 ADAM_STATE = {"step", "exp_avg", "exp_avg_sq"}
 
@@ -148,9 +152,15 @@ class RunFolder:
         return self.checkpoints / f"step-{step:06d}"
 
     def best_step(self) -> int | None:
-        """The measured step with the lowest Frechet distance; None where nothing was measured."""
+        """The step with the lowest Frechet distance since it is measured as it is now; None where nothing was measured.
+
+        A resumed run may measure other numbers of images, or with another ruler, and only equal ones can be compared.
+        """
         measured = [row for row in self.read_rows() if row.get(BEST_BY) is not None]
-        return min(measured, key=lambda row: float(row[BEST_BY]))["step"] if measured else None
+        kinds = [tuple(row.get(name) for name in MEASURED_WITH) for row in measured]
+        num_alike = len(list(itertools.takewhile(lambda kind: kind == kinds[-1], reversed(kinds))))
+        alike = measured[len(measured) - num_alike :]
+        return min(alike, key=lambda row: float(row[BEST_BY]))["step"] if alike else None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
