@@ -194,7 +194,9 @@ class Evaluate:
         for note in evaluation_notes(measured["rows"]):
             print(note)
         if all(row["value"] is None for row in measured["rows"]):
-            raise RunError(f"nothing was measured of {measured['target']}: each reason stands above; nothing is written")
+            raise RunError(
+                f"nothing was measured of {measured['target']}: each reason stands above; nothing is written"
+            )
         file = self.json or (self.target / "evaluation.json" if is_run(self.target) else None)
         if file:
             write_json(file, measured)

@@ -119,16 +119,16 @@ def evaluation_remarks(group: Sequence[Mapping[str, Any]]) -> list[str]:
         numbers = _sides(corrected["n_real"], corrected["n_fake"])
         remarks.append(f"The Frechet distance's floor is corrected from there to {numbers}.")
     if any(row["ratio"] is not None and is_unequal(row) for row in group):
-        numbers = dict.fromkeys(_numbers(row) for row in group if is_unequal(row))
-        remarks.append(f"{UNEQUAL} {'; '.join(numbers)}: compare such a ratio only with one at the same numbers.")
+        unequal = dict.fromkeys(_numbers(row) for row in group if is_unequal(row))
+        remarks.append(f"{UNEQUAL} {'; '.join(unequal)}: compare such a ratio only with one at the same numbers.")
     return remarks
 
 
 def evaluation_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was not computed, and why, in a line each."""
     missing = [row for row in rows if row["value"] is None]
-    measured = [(row, f", {row['label']}" if row.get("label") else "") for row in missing]
-    return [f"{row['features']}{label}, {row['metric']}: {row['note']}" for row, label in measured]
+    images = [f", {row['label']}" if row.get("label") else "" for row in missing]
+    return [f"{row['features']}{of}, {row['metric']}: {row['note']}" for row, of in zip(missing, images, strict=True)]
 
 
 def _sides(as_real: int, as_fake: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrgan.evaluation.evaluate import frechet_draws
+from cxrgan.evaluation.evaluate import NUM_DRAWS, frechet_draws
 from cxrgan.evaluation.features import FeatureNetwork, compute, extract
 from cxrgan.evaluation.floor import Draws, Floor, Measure, kept_floors
 from cxrgan.evaluation.metrics import Gaussian, fit_gaussian, frechet_between, frechet_distance, manifold_metrics
@@ -34,7 +34,7 @@ class Reference:
 
     def distance(self, fake: "Features") -> dict[str, float | None]:
         """The Frechet distance of generated images (n, D), with its floor at just these numbers of images."""
-        draws = Draws(len(self.features), len(fake), frechet_draws(fake.shape[1]))
+        draws = Draws(len(self.features), len(fake), frechet_draws(fake.shape[1]), seed=0)
         mean, std = self._floors("distance", frechet, draws).get("frechet_distance", (None, None))
         value = frechet_between(real=self.gaussian, fake=fit_gaussian(features=fake))
         return {"frechet_distance": value, "frechet_floor": mean, "frechet_floor_std": std}
@@ -42,7 +42,9 @@ class Reference:
     def precision_recall(self, fake: "Features") -> dict[str, float | None]:
         """Precision and recall against every so many of the real images: `n_real_manifold` says how many these are."""
         near = self.features[:: max(1, len(self.features) // NUM_MANIFOLD)]
-        floors = self._floors("precision and recall", precision_and_recall, Draws(len(near), len(fake)))
+        floors = self._floors(
+            "precision and recall", precision_and_recall, Draws(len(near), len(fake), NUM_DRAWS, seed=0)
+        )
         row: dict[str, float | None] = {"n_real_manifold": len(near)}
         for metric, value in precision_and_recall(near, fake).items():
             mean, std = floors.get(metric, (None, None))
@@ -94,9 +96,7 @@ def _distances(
 ) -> list[dict[str, Any]]:
     """The Frechet distance of generated images at each of these taps."""
     fake = compute(network, images)
-    return [
-        {"features": network.name, "tap": tap, **reference.distance(fake[tap])} for tap, reference in taps.items()
-    ]
+    return [{"features": network.name, "tap": tap, **reference.distance(fake[tap])} for tap, reference in taps.items()]
 
 
 def frechet(real: "Features", fake: "Features") -> dict[str, float]:

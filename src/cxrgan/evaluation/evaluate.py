@@ -40,11 +40,12 @@ class Measure:
 
     name: str
     tap: str
+    num_draws: int
+    """Of the floor."""
     values: Values
     quick: Values | None = None
     """The same for a single draw of the floor, where that may be less exact."""
     of_fake_alone: bool = False
-    num_draws: int = NUM_DRAWS
 
     def floor_values(self, real: "Features", fake: "Features") -> dict[str, float]:
         return {metric: value for metric, (value, _) in (self.quick or self.values)(real, fake).items()}
@@ -123,13 +124,16 @@ def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int
 
     main, few_subsets = network.main_tap, partial(kernel, num_subsets=-(-KID_SUBSETS // NUM_DRAWS))
     measures = [
-        Measure("distance", tap, distance, num_draws=frechet_draws(features.shape[1]))
+        Measure("distance", tap, frechet_draws(features.shape[1]), distance)
         for tap, features in taps.items()
         if not tap.startswith("logits")
     ]
-    measures += [Measure("kernel", main, kernel, few_subsets), Measure("manifold", main, manifold)]
+    measures += [
+        Measure("kernel", main, NUM_DRAWS, kernel, few_subsets),
+        Measure("manifold", main, NUM_DRAWS, manifold),
+    ]
     if SCORE_TAP in taps:
-        measures.append(Measure("score", SCORE_TAP, score, of_fake_alone=True))
+        measures.append(Measure("score", SCORE_TAP, NUM_DRAWS, score, of_fake_alone=True))
     return measures
 
 

@@ -38,8 +38,8 @@ class Draws:
     n_real: int
     """Real and, below, generated images of the comparison; none where a metric looks at the generated alone."""
     n_fake: int
-    num: int = 16
-    seed: int = 0
+    num: int
+    seed: int
 
     def numbers(self, num_images: int) -> tuple[int, int]:
         """How many of the real images stand for the real ones in each draw, and how many for the generated ones.

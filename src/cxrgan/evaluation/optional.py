@@ -23,20 +23,22 @@ class Backbone:
 
     main_tap = "features"
 
-    def __init__(self, name: str, network: nn.Module, size: int, read: Callable[[Tensor], Tensor]) -> None:
-        """`read` takes (N, 1, size, size) float32 in [0, 255] to (N, D)."""
-        self.name, self._network, self._size, self._read = name, network, size, read
+    def __init__(
+        self, name: str, network: nn.Module, size: int, read: Callable[[Tensor], Tensor], device: Device
+    ) -> None:
+        """`read` takes (N, 1, size, size) float32 in [0, 255] to (N, D) by `network`, which is put on `device`."""
+        self.name, self._size, self._read, self._device = name, size, read, choose_device(device)
         self.resize = f"antialiased bilinear to {size}"
         digest = hashlib.sha256(name.encode())
         for value in network.state_dict().values():
             digest.update(value.cpu().contiguous().numpy().data)
         self.sha256 = digest.hexdigest()
+        network.to(self._device)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """(N, 1, H, W) uint8 -> `features` (N, D) float32."""
-        images = images.to(next(self._network.parameters()).device)
-        x = F.interpolate(images.float(), (self._size, self._size), mode="bilinear", antialias=True)
+        x = F.interpolate(images.to(self._device).float(), (self._size, self._size), mode="bilinear", antialias=True)
         return {"features": self._read(x).float()}
 
 
@@ -54,7 +56,7 @@ def load_xrv(*, device: Device = "cpu") -> Backbone:
     def read(x: Tensor) -> Tensor:
         return F.relu(model.features((x / 127.5 - 1) * 1024)).mean((2, 3))
 
-    return Backbone("torchxrayvision-densenet121-res224-all", model.to(choose_device(device)), XRV_SIZE, read)
+    return Backbone("torchxrayvision-densenet121-res224-all", model, XRV_SIZE, read, device)
 
 
 def load_rad_dino(*, device: Device = "cpu") -> Backbone:
@@ -74,4 +76,4 @@ def load_rad_dino(*, device: Device = "cpu") -> Backbone:
         pooled: Tensor = model(((x / 255 - mean) / std).expand(-1, 3, -1, -1)).pooler_output
         return pooled
 
-    return Backbone("rad-dino", model.to(choose_device(device)), RAD_DINO_SIZE, read)
+    return Backbone("rad-dino", model, RAD_DINO_SIZE, read, device)

@@ -130,8 +130,8 @@ def open_pair(
     """The real images of `data` and those of `target` to hold against them, of the same size.
 
     A run or a shipped generator makes as many images as there are real ones, or `num`; other targets give all they
-    have, or `num` of them that `seed` draws. `best` takes a run's best checkpoint, not its newest. A plain folder is brought to the
-    size of the other side, or where both are plain to that of `data`.
+    have, or `num` of them that `seed` draws. `best` takes a run's best checkpoint, not its newest. A plain folder is
+    brought to the size of the other side, or where both are plain to that of `data`.
     """
     if num is not None and num < 1:
         raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
