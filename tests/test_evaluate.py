@@ -1,5 +1,6 @@
 """Rows with floors, the cache of features, the sides of a comparison, and measuring during training."""
 
+import io
 import json
 import socket
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 from safetensors.numpy import save
 from tiny import TINY, write_tiny_dataset
 
@@ -20,16 +22,19 @@ from cxrgan.cli import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.data.phantom import CLASSES, phantom
 from cxrgan.errors import UserError
-from cxrgan.evaluation import RULERS
+from cxrgan.evaluation import RULERS, domain, during, optional
 from cxrgan.evaluation import features as features_module
 from cxrgan.evaluation.domain import load_domain
 from cxrgan.evaluation.during import make_evaluator
 from cxrgan.evaluation.evaluate import evaluate
-from cxrgan.evaluation.features import extract
-from cxrgan.evaluation.metrics import frechet_distance
+from cxrgan.evaluation.features import FeatureNetwork, extract
+from cxrgan.evaluation.metrics import frechet_distance, manifold_metrics
 from cxrgan.evaluation.networks import load_networks
-from cxrgan.evaluation.sets import ImageSet, folder_set, open_pair
+from cxrgan.evaluation.optional import load_rad_dino, load_xrv
+from cxrgan.evaluation.sets import ImageSet, dataset_set, draw, folder_set, open_pair
 from cxrgan.generate import load_generator
+from cxrgan.report import evaluation_cells, evaluation_notes, evaluation_tables
+from cxrgan.training.checkpoint import RunFolder
 from cxrgan.training.loop import start, train
 
 
@@ -59,14 +64,18 @@ def by_metric(rows: list[dict[str, object]], tap: str = "quarters") -> dict[str,
 
 def test_every_row_says_what_it_was_measured_with() -> None:
     rows = evaluate(real=image_set(60), fake=image_set(50, seed=1), networks=[Means()])
-    named = {"features", "tap", "resize", "n_real", "n_fake", "n_floor", "split", "seed", "floor", "value", "metric"}
+    named = {"features", "tap", "resize", "n_real", "n_fake", "split", "seed", "value", "metric", "ratio"}
+    named |= {"floor", "floor_std", "n_floor", "floor_draws", "floor_corrected"}
     assert all(named <= row.keys() for row in rows)
     assert {row["metric"] for row in rows if row["tap"] == "quarters"} == {
         *("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage")
     }
     assert [row["metric"] for row in rows if row["tap"] == "halves"] == ["frechet_distance"]
     assert [row["metric"] for row in rows if row["tap"] == "logits_unbiased"] == ["inception_score"]
-    assert {(row["n_real"], row["n_fake"], row["n_floor"]) for row in rows if row["tap"] == "halves"} == {(60, 50, 30)}
+    assert {(row["n_real"], row["n_fake"], *row["n_floor"]) for row in rows if row["tap"] == "halves"} == {
+        (60, 50, 33, 27)
+    }
+    assert {row["metric"] for row in rows if row["floor_corrected"]} == {"frechet_distance"}
 
 
 def test_the_same_kind_of_images_are_near_the_floor_and_others_far_from_it() -> None:
@@ -83,8 +92,13 @@ def test_values_and_floors_are_those_of_the_metric_itself() -> None:
     row = by_metric(evaluate(real=real, fake=fake, networks=[network], seed=3))["frechet_distance"]
     of_real, of_fake = (extract(network, side.images, cache=None)["quarters"] for side in (real, fake))
     assert row["value"] == frechet_distance(real=of_real, fake=of_fake)
-    first = np.random.default_rng(3).permutation(40) % 2 == 0
-    assert row["floor"] == frechet_distance(real=of_real[first], fake=of_real[~first])
+    random = np.random.default_rng(3)
+    parts = [np.split(of_real[random.permutation(40)], [23]) for _ in range(64)]
+    distances = np.array([frechet_distance(real=a, fake=b) for a, b in parts])
+    to_40_and_30 = (1 / 40 + 1 / 30) / (1 / 23 + 1 / 17)
+    assert row["floor"] == pytest.approx(distances.mean() * to_40_and_30)
+    assert row["floor_std"] == pytest.approx(distances.std(ddof=1) * to_40_and_30)
+    assert (row["n_floor"], row["floor_draws"]) == ([23, 17], 64)
 
 
 def test_classes_that_both_sides_have_get_rows_of_their_own() -> None:
@@ -179,6 +193,28 @@ def test_two_plain_folders_meet_at_the_size_of_the_real_one(tmp_path: Path) -> N
     real, fake = open_pair(target, data, num=3, split="train", seed=0)
     assert real.images.shape == (6, 48, 48)
     assert fake.images.shape == (3, 48, 48)
+
+
+def test_some_of_a_folder_are_drawn_by_seed_in_the_proportions_of_its_classes() -> None:
+    labels = np.array(["NORMAL"] * 30 + ["PNEUMONIA"] * 90)
+    whole = ImageSet(np.arange(120, dtype=np.uint8)[:, None, None], labels, "sorted by class", "train")
+    some = draw(whole, 20, seed=0)
+    assert np.unique(some.labels, return_counts=True)[1].tolist() == [5, 15]
+    numbers = some.images.ravel()
+    assert len(set(numbers)) == 20
+    assert all(labels[number] == label for number, label in zip(numbers, some.labels, strict=True))
+    assert np.array_equal(draw(whole, 20, seed=0).images, some.images)
+    assert not np.array_equal(draw(whole, 20, seed=1).images, some.images)
+    assert np.unique(draw(whole, 7, seed=0).labels, return_counts=True)[1].tolist() in ([1, 6], [2, 5])
+    assert np.array_equal(draw(whole, 200, seed=0).images, whole.images)
+
+
+def test_few_images_of_a_dataset_are_of_all_its_classes(tmp_path: Path) -> None:
+    data = write_tiny_dataset(tmp_path / "data", classes=("NORMAL", "PNEUMONIA"))
+    whole = dataset_set(data, "train")
+    _, fake = open_pair(data, data, num=8, split="train", seed=0)
+    assert fake.num == 8
+    assert fake.classes == whole.classes
 
 
 def test_sides_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
@@ -299,8 +335,36 @@ def test_the_floor_during_training_is_that_of_an_evaluation() -> None:
     real, fake = image_set(80), image_set(40, seed=1)
     row = by_metric(evaluate(real=real, fake=fake, networks=[Means()]))["frechet_distance"]
     measured = make_evaluator(real.images, [Means()])(fake.images)
-    assert measured["frechet_floor"] == row["floor"]
+    assert (measured["frechet_floor"], measured["frechet_floor_std"]) == (row["floor"], row["floor_std"])
     assert measured["frechet_distance"] == pytest.approx(row["value"])
+    rows = by_metric(evaluate(real=real, fake=fake, networks=[Means()]))
+    for metric in ("precision", "recall"):
+        names = (metric, f"{metric}_floor", f"{metric}_floor_std")
+        assert [measured[name] for name in names] == [rows[metric][name] for name in ("value", "floor", "floor_std")]
+    assert measured["n_real_manifold"] == 80
+
+
+def test_precision_and_recall_during_training_say_how_many_real_images_they_knew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(during, "NUM_MANIFOLD", 30)
+    real, fake = image_set(80), image_set(20, seed=1)
+    measured = make_evaluator(real.images, [Means()])(fake.images)
+    features = extract(Means(), real.images, cache=None)["quarters"]
+    of_fake = extract(Means(), fake.images, cache=None)["quarters"]
+    assert measured["n_real_manifold"] == 40
+    assert measured["recall"] == manifold_metrics(real=features[::2], fake=of_fake).recall
+    random = np.random.default_rng(0)
+    orders = [random.permutation(80) for _ in range(16)]
+    drawn = [manifold_metrics(real=features[order[:40]], fake=features[order[40:60]]).recall for order in orders]
+    assert measured["recall_floor"] == pytest.approx(np.mean(drawn))
+
+
+def test_floors_are_measured_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator, fake = make_evaluator(image_set(80).images, [Means()]), image_set(40, seed=1).images
+    first = evaluator(fake)
+    monkeypatch.setattr(during, "kept_floors", lambda *a, **n: pytest.fail("measured again"))
+    assert evaluator(fake) == first
 
 
 def test_further_networks_add_their_distances_during_training() -> None:
@@ -371,3 +435,124 @@ def test_the_shipped_network_is_a_feature_network() -> None:
     taps = extract(network, image_set(3).images, cache=None)
     assert taps[network.main_tap].shape[0] == 3
     assert len(network.sha256) == 64
+
+
+def log_of(folder: RunFolder, *measured: tuple[int, float, int, str]) -> RunFolder:
+    """A run folder with measurements: step, distance, generated images, ruler."""
+    folder.path.mkdir()
+    rows = [
+        {"step": step, "frechet_distance": value, "n_fake": n_fake, "n_real": 40, "features": ruler}
+        for step, value, n_fake, ruler in measured
+    ]
+    folder.append_rows(rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("measured", "best"),
+    [
+        ([(5, 9.0, 100, "a"), (10, 7.0, 100, "a"), (15, 8.0, 100, "a")], 10),
+        ([(5, 2.0, 1000, "a"), (10, 7.0, 100, "a"), (15, 6.0, 100, "a")], 15),  # 1000 images are always nearer
+        ([(5, 2.0, 100, "b"), (10, 7.0, 100, "a"), (15, 8.0, 100, "a")], 10),
+        ([(5, 2.0, 100, "a"), (10, 1.0, 1000, "a"), (15, 8.0, 100, "a")], 15),  # step 5 was given up at step 10
+    ],
+)
+def test_the_best_step_is_among_those_measured_alike(
+    tmp_path: Path, measured: list[tuple[int, float, int, str]], best: int
+) -> None:
+    assert log_of(RunFolder(tmp_path / "run"), *measured).best_step() == best
+
+
+def test_a_class_of_which_nothing_could_be_computed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    real = image_set(60, labels=("NORMAL", "PNEUMONIA"))
+    fake = image_set(9, seed=1, labels=("NORMAL", "NORMAL", "PNEUMONIA"))
+    notes = evaluation_notes(evaluate(real=real, fake=fake, networks=[Means()]))
+    assert any(note.startswith("means, PNEUMONIA, manifold: not computed: fake has 3 images") for note in notes)
+    assert not any(note.startswith("means, manifold") for note in notes)
+
+
+def test_an_evaluation_in_which_nothing_was_measured_fails_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(write_tiny_dataset(tmp_path / "data"))
+    file = tmp_path / "e.json"
+    arguments = ["evaluate", data, "--data", data, "--num", "1", "--rulers", "domain", "--json", str(file)]
+    assert main(arguments) == 1
+    shown = capsys.readouterr()
+    assert "cxrgan: nothing was measured of tiny: each reason stands above" in shown.err
+    assert "fake has 1 images" in shown.out
+    assert not file.exists()
+
+
+def shown(rows: list[dict[str, object]]) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(*evaluation_tables(rows))
+    return " ".join(stream.getvalue().split())
+
+
+def test_a_ratio_of_unequal_numbers_is_marked_and_the_mark_is_explained() -> None:
+    equal = evaluate(real=image_set(60), fake=image_set(60, seed=1), networks=[Means()])
+    assert "*" not in shown(equal)
+    assert "deviation of 64 or 16 draws of 30 against 30 or 60." in shown(equal)
+    assert "floor is corrected from there to 60 against 60." in shown(equal)
+    unequal = evaluate(real=image_set(60), fake=image_set(50, seed=1), networks=[Means()])
+    (distance,) = (row for row in unequal if row["metric"] == "frechet_distance" and row["tap"] == "quarters")
+    assert evaluation_cells(distance)[-1] == f"{distance['ratio']:.3g}*"
+    assert "* 50 generated images against 60 real ones: compare such a ratio only" in shown(unequal)
+
+
+def test_rows_of_before_are_shown_and_their_floor_of_halves_is_marked() -> None:
+    old = {"metric": "frechet_distance", "value": 20.0, "std": None, "floor": 2.0, "ratio": 10.0, "features": "means"}
+    old |= {"tap": "quarters", "n_real": 60, "n_fake": 60, "n_floor": 30, "split": "train", "label": None, "seed": 0}
+    recall = old | {"metric": "recall", "value": 0.5, "floor": 0.8, "ratio": 0.625}
+    text = shown([old, recall])
+    assert "10*" in text
+    assert "0.625*" not in text  # the numbers of a pair of halves are in the same proportion
+    assert "* a value of 60 images against a floor of fewer" in text
+
+
+@pytest.mark.parametrize("load", [load_domain, load_xrv, load_rad_dino])
+def test_a_ruler_takes_images_to_the_device_it_was_put_on(load: Callable[..., FeatureNetwork]) -> None:
+    """On the device `meta` tensors have shapes and no values, so a layer that met one of the CPU would fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (domain, optional):
+            patch.setattr(module, "choose_device", lambda wanted: {"cuda": "meta"}.get(wanted, "cpu"))
+        models = SimpleNamespace(DenseNet=lambda weights: Tiny())
+        patch.setitem(sys.modules, "torchxrayvision", SimpleNamespace(models=models))
+        library = SimpleNamespace(from_pretrained=lambda name: Tiny())
+        processor = SimpleNamespace(from_pretrained=lambda name: SimpleNamespace(image_mean=[0.5], image_std=[0.25]))
+        patch.setitem(sys.modules, "transformers", SimpleNamespace(AutoModel=library, BitImageProcessor=processor))
+        there, here = load(device="cuda"), load(device="cpu")
+    images = torch.zeros((2, 1, 64, 64), dtype=torch.uint8)
+    assert there(images)["features"].device.type == "meta"
+    assert here(images)["features"].device.type == "cpu"
+    assert there.sha256 == here.sha256  # and so both use the same file of the cache
+
+
+def test_the_rulers_of_a_run_are_put_where_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def choose(wanted: object) -> str:
+        asked.append(wanted)
+        return "cpu"
+
+    monkeypatch.setattr(domain, "choose_device", choose)
+    load_networks(["domain"])
+    load_networks(["domain"], device="cpu")
+    assert asked == ["auto", "cpu"]
+
+
+def test_features_are_computed_without_tf32() -> None:
+    class Looks(Means):
+        def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+            return super().__call__(images)
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        extract(Looks(), image_set(3).images, cache=None)
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

@@ -69,6 +69,8 @@ def test_a_shipped_generator_is_measured_against_a_shipped_reference(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     file = tmp_path / "rows.json"
     arguments = ["evaluate", "cxr-64", "--data", "kermany-64", "--num", "200", "--json", str(file)]
+    for name in ("NUM_DRAWS", "NUM_FRECHET_DRAWS"):  # all of them take half a minute
+        monkeypatch.setattr(f"cxrgan.evaluation.evaluate.{name}", 2)
     monkeypatch.setattr("cxrgan.evaluation.inception.load_inception", lambda *a, **n: pytest.fail("not wanted"))
     assert main(arguments) == 0
     rows = {(row["metric"], row.get("label")): row for row in json.loads(file.read_text())["rows"]}
@@ -76,6 +78,7 @@ def test_a_shipped_generator_is_measured_against_a_shipped_reference(
     distance = rows["frechet_distance", None]
     assert (distance["n_real"], distance["n_fake"], distance["split"]) == (5190, 200, "train")
     assert distance["floor"] < distance["value"] < 200
+    assert (distance["n_floor"], distance["floor_corrected"]) == ([4997, 193], True)
     assert rows["recall", "NORMAL"]["n_real"] == 1340
     assert "200 images against 5190 of kermany-64" in capsys.readouterr().out
 

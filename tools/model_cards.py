@@ -33,7 +33,7 @@ borders. That is a first check and no audit: it finds copies of whole images, no
 nothing of a single patient's right to be forgotten.
 """
 
-METRICS = {"frechet_distance": ".1f", "precision": ".2f", "recall": ".2f", "density": ".2f", "coverage": ".2f"}
+METRICS = {"frechet_distance": ".2f", "precision": ".2f", "recall": ".2f", "density": ".2f", "coverage": ".2f"}
 """Metric -> how its values are printed."""
 
 
@@ -49,7 +49,7 @@ def section(card: Mapping[str, Any]) -> str:
     rows = [
         f"| {label or 'all'} | "
         + " | ".join(
-            f"{measured[metric, label]['value']:{form}} ({measured[metric, label]['floor']:{form}})"
+            f"{measured[metric, label]['value']:{form}} ({_floor(measured[metric, label], form)})"
             for metric, form in METRICS.items()
         )
         + " |"
@@ -70,7 +70,7 @@ Trained on {sum(card["classes"].values()):,} images of the training split: {coun
 | {pictures} |
 
 Against the training images, as many generated ones, with `{card["metrics"][0]["features"]}`; in brackets the floor,
-real half against real half:
+real against other real images, with the deviation of its draws ([how](metrics.md#the-floor)):
 
 | images | {" | ".join(metric.replace("_", " ") for metric in METRICS)} |
 |{" --- |" * (1 + len(METRICS))}
@@ -83,6 +83,10 @@ patients), and the share of generated images that are nearer than all but 1 % of
 | --- | --- | --- | --- |
 {chr(10).join(nearest)}
 """
+
+
+def _floor(row: Mapping[str, Any], form: str) -> str:
+    return f"{row['floor']:{form}} ± {row['floor_std']:{form}}"
 
 
 def page() -> str:

@@ -1,12 +1,14 @@
 """Make the files of a shipped generator from a run and the dataset it was trained on.
 
     python tools/ship.py RUN --data DIR --name cxr-64 --reference kermany-64 --machine TEXT [--pairs FILE]
+    python tools/ship.py --name cxr-64 --reference kermany-64       # measures NAME again and renews its card
     python tools/model_cards.py
 
 Writes src/cxrgan/assets/NAME.safetensors (the averaged generator as float16) with its card NAME.json, and
 REFERENCE.safetensors (the domain network's features of the training images, float16) with its card. The card has the
-metrics of the float16 generator against the training images, and how near its images are to training images beside how
-near the held-out test images are. --pairs draws the nearest pairs to look at; they show patients and stay private.
+metrics of the float16 generator against those features, as `cxrgan evaluate NAME --data REFERENCE` gives them, and how
+near its images are to training images beside how near the held-out test images are. --pairs draws the nearest pairs to
+look at; they show patients and stay private.
 """
 
 import argparse
@@ -29,10 +31,11 @@ from cxrgan.evaluation.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.evaluate import evaluate
 from cxrgan.evaluation.features import cache_folder, extract
 from cxrgan.evaluation.memorisation import Memorisation, memorisation
-from cxrgan.evaluation.sets import dataset_set, run_set
+from cxrgan.evaluation.sets import reference_set, run_set
 from cxrgan.files import write_bytes, write_json
 from cxrgan.generate import load_generator
 from cxrgan.images import grid, save_png
+from cxrgan.shipped import read_card
 from cxrgan.training.checkpoint import RunFolder
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
@@ -41,6 +44,8 @@ NOT_FOR = (
     "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
     "not as images of patients. Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
 )
+FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
+MEASURED = ("metric", "label", "value", "features", "n_real", "n_fake", "seed", *FLOOR)
 THUMBNAIL = 32  # pixels a side at which grey values are compared
 
 
@@ -96,6 +101,13 @@ def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
     write_json(ASSETS / f"{name}.json", card)
 
 
+def measure(name: str, reference: str, network: DomainNetwork) -> list[dict[str, Any]]:
+    """Rows for a generator's card: as many of its images as there are real ones, against the shipped features."""
+    real = reference_set(reference)
+    rows = evaluate(real=real, fake=run_set(Path(name), real.num, seed=0), networks=[network], cache=cache_folder())
+    return [{key: row[key] for key in MEASURED} for row in rows]
+
+
 def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(N, M, M) uint8 -> (N, 1024) grey values in [0, 255]."""
     small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float().unsqueeze(1), THUMBNAIL)
@@ -134,22 +146,26 @@ def _numbers(check: Memorisation) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--reference", required=True)
-    parser.add_argument("--machine", required=True, help="what it was trained on, in words")
+    parser.add_argument("--machine", help="what it was trained on, in words")
     parser.add_argument("--pairs", type=Path)
     arguments = parser.parse_args()
     network = load_domain()
+    if arguments.run is None:
+        card = read_card(arguments.name) | {"metrics": measure(arguments.name, arguments.reference, network)}
+        write_json(ASSETS / f"{arguments.name}.json", card)
+        return
+    if not (arguments.data and arguments.machine):
+        parser.error("a run is shipped with --data and --machine")
     card = write_generator(arguments.run, arguments.name, arguments.machine)
     write_json(ASSETS / f"{arguments.name}.json", card)
     write_reference(arguments.data, arguments.reference, network)
     train, test = load_dataset(arguments.data), load_dataset(arguments.data, "test")
     fake = run_set(Path(arguments.name), len(train.images), seed=0)
-    rows = evaluate(real=dataset_set(arguments.data, "train"), fake=fake, networks=[network], cache=cache_folder())
-    keep = ("metric", "label", "value", "floor", "features", "n_real", "n_fake", "seed")
-    card["metrics"] = [{key: row[key] for key in keep} for row in rows]
+    card["metrics"] = measure(arguments.name, arguments.reference, network)
     card["nearest_training_images"] = check_copies(fake.images, train, test, network, arguments.pairs)
     write_json(ASSETS / f"{arguments.name}.json", card)
     print(json.dumps(card["nearest_training_images"], indent=2))

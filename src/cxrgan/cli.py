@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 import tyro
 
 from cxrgan import __version__
-from cxrgan.errors import UserError
+from cxrgan.errors import RunError, UserError
 from cxrgan.evaluation import RULERS, Ruler
 from cxrgan.files import check_free, trouble
 from cxrgan.images import Fit
@@ -192,11 +192,11 @@ class Evaluate:
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The real images: a dataset folder, a folder of images, or shipped features of some (kermany-64, kermany-128)."""
     num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """How many images a run makes; left out, as many as there are real ones."""
+    """How many images a run makes; left out, as many as there are real ones. Of a folder so many are drawn."""
     split: Literal["train", "val", "test"] = "train"
     """Which images of a dataset folder are the real ones."""
     seed: int = 0
-    """The run's first seed; it also draws the halves of the floor."""
+    """The run's first seed; it also draws the images of a folder, and those of the floors."""
     best: bool = False
     """Measure the best checkpoint that `train --evaluate-every` found, not the newest."""
     rulers: Annotated[tuple[Ruler, ...], _names("NAME", get_args(Ruler))] = RULERS
@@ -236,6 +236,10 @@ class Evaluate:
         Terminal().print(*evaluation_tables(measured["rows"]))
         for note in evaluation_notes(measured["rows"]):
             say(note)
+        if all(row["value"] is None for row in measured["rows"]):
+            raise RunError(
+                f"nothing was measured of {measured['target']}: each reason stands above; nothing is written"
+            )
         file = self.json or (self.target / "evaluation.json" if is_run(self.target) else None)
         if file:
             write_json(file, measured)

@@ -12,6 +12,7 @@ from cxrgan.console import duration
 from cxrgan.evaluation.evaluate import FID_SCORE_TAP
 from cxrgan.experiments import MEASURED_EVERY, Experiment, Published, Sweep
 from cxrgan.files import write_bytes, write_json
+from cxrgan.report import UNEQUAL, evaluation_notes, is_unequal
 from cxrgan.results import read_diagnosis, read_failure
 from cxrgan.training.checkpoint import FREE_TO_CHANGE
 from cxrgan.training.recipes import DCGAN, TrainConfig, differences
@@ -208,10 +209,10 @@ def _page(results: Sequence[Result], iterations: Sequence[Mapping[str, Any]], sc
             "Results",
             _without_empty([_results_row(result) for result in results]),
             "Frechet distance with the domain network and, where its weights are at hand, at four taps of Inception; "
-            "precision and recall with the domain network. In brackets the floor: the same between two halves of the "
-            "real images. nearest tap: the one whose Frechet distance comes nearest to the published FID, as a ratio. "
+            "precision and recall with the domain network. In brackets the floor: the same between real and other real "
+            "images. nearest tap: the one whose Frechet distance comes nearest to the published FID, as a ratio. "
             "IS: over the 1000 classes of ImageNet, as the reports have it; that of the FID's network is over 1008 "
-            "others, and not to be held against theirs.",
+            "others, and not to be held against theirs." + _mark_explained(results),
         ),
     ]
     if iterations:
@@ -254,12 +255,7 @@ def _about(results: Sequence[Result], scale: float) -> str:
 
 def _notes(results: Sequence[Result]) -> list[str]:
     """What was not measured and why, and what the report says of its figures; each once."""
-    missing = [
-        f"{row['features']}, {row['metric']}: {row['note']}"
-        for result in results
-        for row in result.evaluation.get("rows", [])
-        if row["value"] is None
-    ]
+    missing = [note for result in results for note in evaluation_notes(result.evaluation.get("rows", []))]
     remarks = [f"{r.name}, as published: {r.published.note}" for r in results if r.published and r.published.note]
     return list(dict.fromkeys(missing + remarks))
 
@@ -305,7 +301,16 @@ def _measured(row: Mapping[str, Any]) -> str:
 
 def _with_floor(row: Mapping[str, Any]) -> str:
     floor = row.get("floor")
-    return _number(row.get("value")) + (f" ({_number(floor)})" if floor is not None else "")
+    mark = UNEQUAL if "n_floor" in row and is_unequal(row) else ""
+    return _number(row.get("value")) + (f" ({_number(floor)}){mark}" if floor is not None else "")
+
+
+def _mark_explained(results: Sequence[Result]) -> str:
+    """What the mark means, where a row carries it."""
+    rows = [row for result in results for row in result.evaluation.get("rows", []) if row.get("label") is None]
+    if not any("n_floor" in row and is_unequal(row) for row in rows):
+        return ""
+    return f" {UNEQUAL} unequal numbers of images, real and generated or value and floor: compare only with such."
 
 
 def _number(value: float | None) -> str:

@@ -26,7 +26,7 @@ from cxrgan.errors import UserError
 from cxrgan.fields import check_regular, read_bytes
 from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
-from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes
+from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes, evaluation_remarks
 from cxrgan.results import read_diagnosis, read_evaluation, read_sweep_page
 from cxrgan.training.checkpoint import FREE_TO_CHANGE, RunFolder, RunInfo
 from cxrgan.training.doctor import TOO_EARLY
@@ -143,7 +143,7 @@ PANELS = (
     Panel(
         "Fréchet distance",
         (("frechet_distance", "generated", "one"), ("frechet_floor", "floor", "floor")),
-        "Lower is better. The floor is the distance between two halves of the real images.",
+        "Lower is better. The floor is the distance of other real images.",
     ),
     Panel(
         "Precision and recall",
@@ -329,11 +329,12 @@ def _evaluation(folder: RunFolder) -> str:
         )
         caption = f"<b>{escape(row['label'] or 'All images')}</b>{escape(measured)}"
         cells = [[escape(cell) for cell in evaluation_cells(row)] for row in group]
-        tables.append(_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4}))
+        remarks = "".join(f'<p class="dim">{escape(remark)}</p>' for remark in evaluation_remarks(group))
+        tables.append(f"<div>{_table(caption, EVALUATION_COLUMNS, cells, {2, 3, 4})}{remarks}</div>")
     notes = "".join(f'<p class="dim">{escape(note)}</p>' for note in evaluation_notes(found["rows"]))
     target = escape(f"{found['target']}, against {found['data']}.")
     return (
-        f"<p>{target} An arrow tells the better direction. The floor is the same metric between two halves of the "
+        f"<p>{target} An arrow tells the better direction. The floor is the same metric between real and other "
         "real images: what a generator would get whose images cannot be told from the data. The ratio is that of "
         f'the value to it.</p>\n<div class="pair tables">{"".join(tables)}</div>\n{notes}'
     )

@@ -13,6 +13,10 @@ from cxrgan.files import replacing
 from cxrgan.training.log import History
 
 HIGHER_IS_BETTER = {"inception_score", "precision", "recall", "density", "coverage"}
+DEPENDS_ON_NUMBERS = {"frechet_distance", "inception_score"}
+"""Metrics that change with the number of images, not only with the proportion of real and generated ones."""
+UNEQUAL = "*"
+"""Marks a ratio between unequal numbers of images."""
 EVALUATION_COLUMNS = ("metric", "tap", "value", "floor", "ratio")
 GENERATOR, DISCRIMINATOR = "#c2410c", "#1d4ed8"
 
@@ -52,7 +56,7 @@ def plot_metrics(history: History, path: Path) -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     _line(above, history, "frechet_distance", "generated", "o-", GENERATOR)
-    _line(above, history, "frechet_floor", "floor: real halves", "--", "grey")
+    _line(above, history, "frechet_floor", "floor: other real images", "--", "grey")
     ruler = history.best.row.get("features") if history.best.row else None
     above.set_ylabel(f"Frechet distance ({ruler})" if ruler else "Frechet distance")
     above.set_ylim(bottom=0)
@@ -77,6 +81,7 @@ def evaluation_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
             table.add_column(column, justify="right", no_wrap=True)
         for row in group:
             table.add_row(*evaluation_cells(row))
+        table.caption, table.caption_justify = "\n".join(evaluation_remarks(group)), "left"
         tables.append(table)
     return tables
 
@@ -92,23 +97,65 @@ def evaluation_groups(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[st
 
 def evaluation_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """A row of evaluation.json as text, in the order of `EVALUATION_COLUMNS`."""
-    spread = "" if row["std"] is None else f" ± {_number(row['std'])}"
     return (
         f"{row['metric'].replace('_', ' ')} {'↑' if row['metric'] in HIGHER_IS_BETTER else '↓'}",
         row["tap"],
-        _number(row["value"]) + spread,
-        _number(row["floor"]),
-        _number(row["ratio"]),
+        _number(row["value"], row["std"]),
+        _number(row["floor"], row.get("floor_std")),
+        _number(row["ratio"]) + (UNEQUAL if row["ratio"] is not None and is_unequal(row) else ""),
     )
+
+
+def is_unequal(row: Mapping[str, Any]) -> bool:
+    """Whether a row of evaluation.json compares unequal numbers: real with generated images, or a value with its floor.
+
+    A floor at other numbers tells nothing wrong where it is corrected, or where the metric depends on their proportion.
+    """
+    if row["n_real"] != row["n_fake"]:
+        return True
+    as_fake = row["n_floor"][1] if isinstance(row["n_floor"], list) else row["n_floor"]  # one number: halves, before
+    depends = row["metric"] in DEPENDS_ON_NUMBERS and not row.get("floor_corrected")
+    return row["floor"] is not None and depends and as_fake != row["n_fake"]
+
+
+def evaluation_remarks(group: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader must know of a table of `evaluation_groups`: how its floors were drawn, and what its mark means."""
+    remarks = []
+    drawn = [row for row in group if row.get("floor_std") is not None]
+    if drawn:
+        counts = " or ".join(dict.fromkeys(str(row["floor_draws"]) for row in drawn))
+        sizes = " or ".join(dict.fromkeys(_sides(*row["n_floor"]) for row in drawn))
+        remarks.append(f"Floor: real against other real images, mean ± deviation of {counts} draws of {sizes}.")
+    corrected = next((row for row in drawn if row["floor_corrected"]), None)
+    if corrected:
+        numbers = _sides(corrected["n_real"], corrected["n_fake"])
+        remarks.append(f"The Frechet distance's floor is corrected from there to {numbers}.")
+    if any(row["ratio"] is not None and is_unequal(row) for row in group):
+        unequal = dict.fromkeys(_numbers(row) for row in group if is_unequal(row))
+        remarks.append(f"{UNEQUAL} {'; '.join(unequal)}: compare such a ratio only with one at the same numbers.")
+    return remarks
 
 
 def evaluation_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was not computed, and why, in a line each."""
-    return [f"{row['features']}, {row['metric']}: {row['note']}" for row in rows if row["value"] is None]
+    missing = [row for row in rows if row["value"] is None]
+    images = [f", {row['label']}" if row.get("label") else "" for row in missing]
+    return [f"{row['features']}{of}, {row['metric']}: {row['note']}" for row, of in zip(missing, images, strict=True)]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _sides(as_real: int, as_fake: int) -> str:
+    return f"{as_real:,} against {as_fake:,}" if as_real else f"{as_fake:,}"
+
+
+def _numbers(row: Mapping[str, Any]) -> str:
+    if row["n_real"] != row["n_fake"]:
+        return f"{row['n_fake']:,} generated images against {row['n_real']:,} real ones"
+    return f"a value of {row['n_fake']:,} images against a floor of fewer"
+
+
+def _number(value: float | None, std: float | None = None) -> str:
+    spread = "" if std is None else f" ± {std:.2g}"
+    return "" if value is None else f"{value:.3g}{spread}"
 
 
 def _curve(axes: Axes, history: History, name: str, label: str, colour: str) -> None:

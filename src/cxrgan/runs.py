@@ -46,7 +46,7 @@ def train_run(
     num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
     evaluator = None
     if config.evaluate_every:
-        networks, _ = load_networks(rulers)
+        networks, _ = load_networks(rulers, device=config.device)
         evaluator = make_evaluator(dataset.images, networks, cache=cache_folder())
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     with ProgressBar(on_screen, num_steps, done=done) as bar:

@@ -17,6 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cxrgan.errors import UserError
 from cxrgan.files import write_bytes
+from cxrgan.training.device import choose_device
+from cxrgan.training.recipes import Device
 
 NAME = "cxr-domain-v1"
 CLASSES = ("NORMAL", "bacteria", "virus")
@@ -56,7 +58,7 @@ class DomainNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(N, 1 or 3, H, W) uint8 of any size -> `features` (N, 336) and `logits` (N, 3), both float32."""
-        pooled, logits = self.read(to_input(images))
+        pooled, logits = self.read(to_input(images.to(self.centre.device)))
         return {"features": (pooled - self.centre) * self.scale, "logits": logits}
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,8 +117,8 @@ def to_input(images: Tensor) -> Tensor:
     return grey / 127.5 - 1
 
 
-def load_domain(path: Path | None = None) -> DomainNetwork:
-    """The shipped network, or one that `cxrgan train-domain` wrote to `path`; in eval mode, float32, on the CPU."""
+def load_domain(path: Path | None = None, *, device: Device = "cpu") -> DomainNetwork:
+    """The shipped network, or one that `cxrgan train-domain` wrote to `path`; in eval mode, float32, on `device`."""
     asset = files("cxrgan").joinpath("assets", f"{NAME}.safetensors") if path is None else path
     network = DomainNetwork().eval().requires_grad_(False)
     network.fold()
@@ -126,7 +128,8 @@ def load_domain(path: Path | None = None) -> DomainNetwork:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"cannot read the domain network {asset}: {error}") from error
     network.sha256 = hashlib.sha256(content).hexdigest()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(choose_device(device))
 
 
 def save_domain(network: DomainNetwork, path: Path) -> str:

@@ -1,16 +1,16 @@
-"""Real and generated images -> every metric as a row that says what it was measured with, beside its floor.
+"""Real and generated images -> every metric as a row that says what it was measured with, beside its floor."""
 
-The floor of a metric is the metric between two random halves of the real images: what a generator that cannot be
-told from the data would get. Each half has half the images, which raises the floor of the Frechet distance a little.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cxrgan.console import ProgressBar
 from cxrgan.evaluation.features import FeatureNetwork, extract
+from cxrgan.evaluation.floor import Draws, kept_floors
 from cxrgan.evaluation.metrics import frechet_distance, inception_score, kernel_distance, manifold_metrics
 from cxrgan.evaluation.sets import ImageSet
 
@@ -18,12 +18,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Features = NDArray[np.float32]
-    Measure = Callable[[Features, Features], Mapping[str, tuple[float, float | None]]]
-    """(real, fake) -> metric -> value, and its standard deviation where it has one."""
 
 Row = dict[str, Any]
 KID_SUBSET = 1000  # images; fewer where there are fewer
+KID_SUBSETS = 100
 FID_SCORE_TAP = "logits_unbiased"  # of the FID's network; other networks have logits that are for no Inception Score
+NUM_DRAWS = 16  # of a floor
+NUM_FRECHET_DRAWS = 64  # it swings by a third from draw to draw, which follows the share of a class
+FEW_FEATURES = 512  # up to which a Frechet distance takes no time
+
+
+class Values(Protocol):
+    """(real, fake) -> metric -> value, and its standard deviation where it has one."""
+
+    def __call__(self, real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]: ...
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Metrics that are computed together."""
+
+    name: str
+    tap: str
+    num_draws: int
+    """Of the floor."""
+    values: Values
+    quick: Values | None = None
+    """The same for a single draw of the floor, where that may be less exact."""
+    of_fake_alone: bool = False
+
+    def floor_values(self, real: "Features", fake: "Features") -> dict[str, float]:
+        return {metric: value for metric, (value, _) in (self.quick or self.values)(real, fake).items()}
 
 
 def evaluate(
@@ -31,10 +56,11 @@ def evaluate(
 ) -> list[Row]:
     """Every metric with every network, for all images and for each class that both sides have.
 
-    The images of both sides have one size. `seed` draws the halves of the floor, KID's subsets and the score's
-    splits. A metric that cannot be computed, say of too few images, has the value None and a note.
+    The images of both sides have one size. `seed` draws the real images of the floors, KID's subsets and the score's
+    splits. A metric that cannot be computed, say of too few images, has the value None and a note. `floor` is that of
+    `measure_floors`, None where there are too few real images: `n_floor` says how many stood on either side of a draw,
+    and `floor_corrected` whether it was brought from there to the numbers of the comparison.
     """
-    in_first_half = random_half(real.num, seed)
     rows: list[Row] = []
     for network in networks:
         if len(real.images) < real.num and network.sha256 not in real.known:
@@ -44,30 +70,31 @@ def evaluate(
             continue
         real_taps = real.known.get(network.sha256) or extract(network, real.images, cache=cache)
         fake_taps = extract(network, fake.images, cache=cache)
-        for label in [None, *(name for name in real.classes if name in fake.classes)]:
-            of_real, of_fake = real.of_class(label), fake.of_class(label)
-            for tap, measure in _measures(network, real_taps, seed):
-                features_real, features_fake = real_taps[tap][of_real], fake_taps[tap][of_fake]
-                halves = real_taps[tap][of_real & in_first_half], real_taps[tap][of_real & ~in_first_half]
-                shared = {
-                    "features": network.name,
-                    "tap": tap,
-                    "resize": network.resize,
-                    "n_real": len(features_real),
-                    "n_fake": len(features_fake),
-                    "n_floor": len(halves[0]),
-                    "split": real.split,
-                    "label": label,
-                    "seed": seed,
-                }
-                rows += [{**row, **shared} for row in _rows(measure, features_real, features_fake, halves)]
+        labels = [None, *(name for name in real.classes if name in fake.classes)]
+        measures = _measures(network, real_taps, seed)
+        with ProgressBar(f"metrics and floors by {network.name}", len(labels) * len(measures)) as bar:
+            for label in labels:
+                of_real, of_fake = real.of_class(label), fake.of_class(label)
+                for measure in measures:
+                    features_real, features_fake = real_taps[measure.tap][of_real], fake_taps[measure.tap][of_fake]
+                    shared = {
+                        "features": network.name,
+                        "tap": measure.tap,
+                        "resize": network.resize,
+                        "n_real": len(features_real),
+                        "n_fake": len(features_fake),
+                        "split": real.split,
+                        "label": label,
+                        "seed": seed,
+                    }
+                    rows += [{**row, **shared} for row in _rows(measure, features_real, features_fake, seed, cache)]
+                    bar.advance()
     return rows
 
 
-def random_half(num: int, seed: int) -> "NDArray[np.bool_]":
-    """(num,) which of the real images are in the first of the two halves that the floor is measured between."""
-    chosen: NDArray[np.bool_] = np.random.default_rng(seed).permutation(num) % 2 == 0
-    return chosen
+def frechet_draws(num_features: int) -> int:
+    """How many draws a floor of the Frechet distance is the mean of."""
+    return NUM_FRECHET_DRAWS if num_features <= FEW_FEATURES else NUM_DRAWS
 
 
 def unavailable(name: str, reason: str) -> Row:
@@ -75,15 +102,18 @@ def unavailable(name: str, reason: str) -> Row:
     return {"metric": "all", "value": None, "note": reason, "features": name}
 
 
-def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int) -> "list[tuple[str, Measure]]":
+def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int) -> list[Measure]:
     """What is measured at which tap: the Frechet distance everywhere, the rest at the main one."""
 
     def distance(real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]:
         return {"frechet_distance": (frechet_distance(real=real, fake=fake), None)}
 
-    def kernel(real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]:
+    def kernel(
+        real: "Features", fake: "Features", num_subsets: int = KID_SUBSETS
+    ) -> Mapping[str, tuple[float, float | None]]:
         size = min(KID_SUBSET, len(real), len(fake))
-        return {"kernel_distance": kernel_distance(real=real, fake=fake, subset_size=size, seed=seed)}
+        estimate = kernel_distance(real=real, fake=fake, num_subsets=num_subsets, subset_size=size, seed=seed)
+        return {"kernel_distance": estimate}
 
     def manifold(real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]:
         measured = manifold_metrics(real=real, fake=fake)
@@ -93,27 +123,38 @@ def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int
         return {"inception_score": inception_score(logits=fake, seed=seed)}
 
     if network.main_tap.startswith("logits"):
-        return [(network.main_tap, score)]
-    measures: list[tuple[str, Measure]] = [(tap, distance) for tap in taps if not tap.startswith("logits")]
-    measures += [(network.main_tap, kernel), (network.main_tap, manifold)]
+        return [Measure("score", network.main_tap, NUM_DRAWS, score, of_fake_alone=True)]
+    main, few_subsets = network.main_tap, partial(kernel, num_subsets=-(-KID_SUBSETS // NUM_DRAWS))
+    measures = [
+        Measure("distance", tap, frechet_draws(features.shape[1]), distance)
+        for tap, features in taps.items()
+        if not tap.startswith("logits")
+    ]
+    measures += [
+        Measure("kernel", main, NUM_DRAWS, kernel, few_subsets),
+        Measure("manifold", main, NUM_DRAWS, manifold),
+    ]
     if FID_SCORE_TAP in taps:
-        measures.append((FID_SCORE_TAP, score))
+        measures.append(Measure("score", FID_SCORE_TAP, NUM_DRAWS, score, of_fake_alone=True))
     return measures
 
 
-def _rows(measure: "Measure", real: "Features", fake: "Features", halves: "tuple[Features, Features]") -> list[Row]:
+def _rows(measure: Measure, real: "Features", fake: "Features", seed: int, cache: Path | None) -> list[Row]:
     try:
-        values = measure(real, fake)
+        values = measure.values(real, fake)
     except ValueError as error:
-        return [{"metric": measure.__name__, "value": None, "note": f"not computed: {error}"}]
-    try:
-        floors = measure(*halves)
-    except ValueError:  # too few real images for halves: the value stands alone
-        floors = {}
+        return [{"metric": measure.name, "value": None, "note": f"not computed: {error}"}]
+    draws = Draws(0 if measure.of_fake_alone else len(real), len(fake), measure.num_draws, seed)
+    floors = kept_floors(measure.floor_values, real, draws, name=measure.name, cache=cache)
     rows = []
     for metric, (value, std) in values.items():
-        floor = floors[metric][0] if metric in floors else None
-        # KID's floor is about 0, and may be below: a ratio to it would say nothing.
-        ratio = value / floor if floor and metric != "kernel_distance" else None
-        rows.append({"metric": metric, "value": value, "std": std, "floor": floor, "ratio": ratio})
+        row: Row = {"metric": metric, "value": value, "std": std}
+        row |= dict.fromkeys(("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected", "ratio"))
+        if metric in floors:
+            floor, numbers = floors[metric], draws.numbers(len(real))
+            row |= {"floor": floor.mean, "floor_std": floor.std, "n_floor": list(numbers), "floor_draws": draws.num}
+            row["floor_corrected"] = metric == "frechet_distance" and numbers != (len(real), len(fake))
+            # KID's floor is about 0, and may be below: a ratio to it would say nothing.
+            row["ratio"] = value / floor.mean if floor.mean and metric != "kernel_distance" else None
+        rows.append(row)
     return rows

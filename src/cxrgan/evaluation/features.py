@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,7 +45,10 @@ class FeatureNetwork(Protocol):
         """
 
     def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(N, 1, H, W) uint8 -> tap -> (N, D) float32; taps that begin with `logits` are for the Inception Score."""
+        """(N, 1, H, W) uint8 -> tap -> (N, D) float32; taps that begin with `logits` are for the Inception Score.
+
+        The images come on the CPU; the network takes them to where it is, and what it gives may stay there.
+        """
 
 
 def cache_folder() -> Path:
@@ -108,10 +111,24 @@ def compute(
     parts: dict[str, list[torch.Tensor]] = {}
     for first in range(0, len(images), BATCH):
         batch = torch.from_numpy(images[first : first + BATCH]).unsqueeze(1)
-        for tap, values in network(batch).items():
+        with full_float32():
+            taps = network(batch)
+        for tap, values in taps.items():
             parts.setdefault(tap, []).append(values.float().cpu())
         advance(len(batch))
     return {tap: torch.cat(values).numpy() for tap, values in parts.items()}
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """No TF32 on a GPU: it would round as bf16 does, and the numbers are to be those of any device."""
+    products = torch.backends.cuda.matmul
+    was, products.allow_tf32 = products.allow_tf32, False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        products.allow_tf32 = was
 
 
 def _shrink(cache: Path) -> None:

@@ -7,6 +7,7 @@ from cxrgan.errors import UserError
 from cxrgan.evaluation import Ruler
 from cxrgan.evaluation.evaluate import Row, unavailable
 from cxrgan.evaluation.features import FeatureNetwork
+from cxrgan.training.recipes import Device
 
 
 def load_networks(
@@ -15,8 +16,9 @@ def load_networks(
     inception_weights: Path | None = None,
     imagenet_weights: Path | None = None,
     exact: bool = False,
+    device: Device = "auto",
 ) -> tuple[list[FeatureNetwork], list[Row]]:
-    """The networks of `rulers` that can be had here, and a row for each that cannot.
+    """The networks of `rulers` that can be had here, on `device`, and a row for each that cannot.
 
     A file of weights that the user named must be right: what is wrong with it is a UserError.
     """
@@ -26,7 +28,7 @@ def load_networks(
     for ruler in rulers:
         file = files.get(ruler)
         try:
-            networks.append(_load(ruler, file, exact))
+            networks.append(_load(ruler, file, exact, device))
         except UserError as error:
             if file is not None:
                 raise
@@ -34,25 +36,25 @@ def load_networks(
     return networks, missing
 
 
-def _load(ruler: Ruler, file: Path | None, exact: bool) -> FeatureNetwork:
+def _load(ruler: Ruler, file: Path | None, exact: bool, device: Device) -> FeatureNetwork:
     match ruler:
         case "domain":
             from cxrgan.evaluation.domain import load_domain
 
-            return load_domain()
+            return load_domain(device=device)
         case "inception":
             from cxrgan.evaluation.inception import load_inception
 
-            return load_inception(file, exact=exact)
+            return load_inception(file, exact=exact, device=device)
         case "inception-imagenet":
             from cxrgan.evaluation.imagenet import load_imagenet
 
-            return load_imagenet(file, exact=exact)
+            return load_imagenet(file, exact=exact, device=device)
         case "xrv":
             from cxrgan.evaluation.optional import load_xrv
 
-            return load_xrv()
+            return load_xrv(device=device)
         case "rad-dino":
             from cxrgan.evaluation.optional import load_rad_dino
 
-            return load_rad_dino()
+            return load_rad_dino(device=device)

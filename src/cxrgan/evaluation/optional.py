@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrgan.errors import UserError
+from cxrgan.training.device import choose_device
+from cxrgan.training.recipes import Device
 
 XRV_SIZE, RAD_DINO_SIZE = 224, 518  # pixels a side that they were trained at
 
@@ -21,23 +23,26 @@ class Backbone:
 
     main_tap = "features"
 
-    def __init__(self, name: str, network: nn.Module, size: int, read: Callable[[Tensor], Tensor]) -> None:
-        """`read` takes (N, 1, size, size) float32 in [0, 255] to (N, D)."""
-        self.name, self._size, self._read = name, size, read
+    def __init__(
+        self, name: str, network: nn.Module, size: int, read: Callable[[Tensor], Tensor], device: Device
+    ) -> None:
+        """`read` takes (N, 1, size, size) float32 in [0, 255] to (N, D) by `network`, which is put on `device`."""
+        self.name, self._size, self._read, self._device = name, size, read, choose_device(device)
         self.resize = f"antialiased bilinear to {size}"
         digest = hashlib.sha256(name.encode())
         for value in network.state_dict().values():
             digest.update(value.cpu().contiguous().numpy().data)
         self.sha256 = digest.hexdigest()
+        network.to(self._device)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """(N, 1, H, W) uint8 -> `features` (N, D) float32."""
-        x = F.interpolate(images.float(), (self._size, self._size), mode="bilinear", antialias=True)
+        x = F.interpolate(images.to(self._device).float(), (self._size, self._size), mode="bilinear", antialias=True)
         return {"features": self._read(x).float()}
 
 
-def load_xrv() -> Backbone:
+def load_xrv(*, device: Device = "cpu") -> Backbone:
     """TorchXRayVision's DenseNet-121 `densenet121-res224-all` (Cohen et al. 2022): (N, 1024), grey in [-1024, 1024]."""
     try:
         import torchxrayvision
@@ -51,10 +56,10 @@ def load_xrv() -> Backbone:
     def read(x: Tensor) -> Tensor:
         return F.relu(model.features((x / 127.5 - 1) * 1024)).mean((2, 3))
 
-    return Backbone("torchxrayvision-densenet121-res224-all", model, XRV_SIZE, read)
+    return Backbone("torchxrayvision-densenet121-res224-all", model, XRV_SIZE, read, device)
 
 
-def load_rad_dino() -> Backbone:
+def load_rad_dino(*, device: Device = "cpu") -> Backbone:
     """Microsoft's RAD-DINO (Perez-Garcia et al. 2024) through transformers: the class token, (N, 768)."""
     try:
         from transformers import AutoModel, BitImageProcessor
@@ -71,4 +76,4 @@ def load_rad_dino() -> Backbone:
         pooled: Tensor = model(((x / 255 - mean) / std).expand(-1, 3, -1, -1)).pooler_output
         return pooled
 
-    return Backbone("rad-dino", model, RAD_DINO_SIZE, read)
+    return Backbone("rad-dino", model, RAD_DINO_SIZE, read, device)

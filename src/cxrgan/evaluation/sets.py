@@ -137,8 +137,8 @@ def open_pair(
     """The real images of `data` and those of `target` to hold against them, of the same size.
 
     A run or a shipped generator makes as many images as there are real ones, or `num`; other targets give all they
-    have, or the first `num`. `best` takes a run's best checkpoint, not its newest. A plain folder is brought to the
-    size of the other side, or where both are plain to that of `data`.
+    have, or `num` of them that `seed` draws. `best` takes a run's best checkpoint, not its newest. A plain folder is
+    brought to the size of the other side, or where both are plain to that of `data`.
     """
     if num is not None and num < 1:
         raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
@@ -169,4 +169,14 @@ def open_pair(
         fake = dataset_set(target, split)
     else:
         fake = folder_set(target, size)
-    return real, ImageSet(fake.images[:num], fake.labels[:num], fake.name, fake.split)
+    return real, fake if num is None else draw(fake, num, seed)
+
+
+def draw(images: ImageSet, num: int, seed: int) -> ImageSet:
+    """`num` of the images, or all where there are fewer: drawn by `seed`, in the proportions of the classes."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(images.num)
+    order = order[np.argsort(images.labels[order], kind="stable")]  # by class, and in each at random
+    evenly = np.arange(num) * images.num // num  # each class in proportion, to the next whole image
+    chosen = np.sort(order[evenly] if num < images.num else order)
+    return ImageSet(images.images[chosen], images.labels[chosen], images.name, images.split)
