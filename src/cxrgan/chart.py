@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 WIDTH, HEIGHT = 420, 220
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 34  # room for the ticks' labels
+LEFT, RIGHT, TOP, BOTTOM = 46, 22, 8, 34  # room for the ticks' labels
 MOST_POINTS = 200  # of a line: what a screen can show
 FEW_POINTS = 40  # a line of so few shows each of them
 
