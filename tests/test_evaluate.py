@@ -215,6 +215,7 @@ def test_few_images_of_a_dataset_are_of_all_its_classes(tmp_path: Path) -> None:
     _, fake = open_pair(data, data, num=8, split="train", seed=0)
     assert fake.num == 8
     assert fake.classes == whole.classes
+    assert not np.array_equal(fake.images, whole.images[:8])  # drawn, not the first
 
 
 def test_sides_that_cannot_be_compared_are_named(tmp_path: Path) -> None:

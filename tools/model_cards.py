@@ -33,8 +33,9 @@ borders. That is a first check and no audit: it finds copies of whole images, no
 nothing of a single patient's right to be forgotten.
 """
 
-METRICS = {"frechet_distance": ".2f", "precision": ".2f", "recall": ".2f", "density": ".2f", "coverage": ".2f"}
-"""Metric -> how its values are printed."""
+SHARE = (".2f", ".3f")
+METRICS = {"frechet_distance": (".1f", ".2f"), "precision": SHARE, "recall": SHARE, "density": SHARE, "coverage": SHARE}
+"""Metric -> how its values are printed, and how its floors."""
 
 
 def section(card: Mapping[str, Any]) -> str:
@@ -49,8 +50,8 @@ def section(card: Mapping[str, Any]) -> str:
     rows = [
         f"| {label or 'all'} | "
         + " | ".join(
-            f"{measured[metric, label]['value']:{form}} ({_floor(measured[metric, label], form)})"
-            for metric, form in METRICS.items()
+            f"{measured[metric, label]['value']:{form}} ({_floor(measured[metric, label], of_floor)})"
+            for metric, (form, of_floor) in METRICS.items()
         )
         + " |"
         for label in (None, *card["classes"])
