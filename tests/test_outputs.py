@@ -154,16 +154,12 @@ def test_experiments_on_a_disk_that_takes_nothing_end_in_one_line(
     settings = '[a]\nrecipe = "dcgan"\n[a.model]\nimage_size = 32\n'
     (world / "mine.toml").write_text(settings)
     monkeypatch.setattr("cxrgan.files.Path.replace", read_only)
-    places = [
-        "--data",
-        world / "data",
-        "--out",
-        world / "out",
-        "--experiments",
-        world / "mine.toml",
-    ]
+    trained: list[object] = []
+    monkeypatch.setattr("cxrgan.experiments.run_sweep", lambda *given, **named: trained.append(given))
+    places = ["--data", world / "data", "--out", world / "out", "--experiments", world / "mine.toml"]
     error = fails(capsys, "experiments", *map(str, places), status=1)
     assert "experiments.json: Read-only file system; name a place that you may write to" in error
+    assert not trained
 
 
 def test_leftovers_of_a_killed_prepare_are_removed_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +202,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_ctrl_c_while_modules_are_loaded_is_one_line(tmp_path: Path, made: Path) -> None:
+@pytest.mark.parametrize("module", ["tyro", "torch.version"])  # before `cxrgan.cli.main` is there, and within it
+def test_ctrl_c_while_modules_are_loaded_is_one_line(module: str, tmp_path: Path, made: Path) -> None:
     process = subprocess.Popen(
         [*CXRGAN, "generate", str(made / "run"), "--out", str(tmp_path / "images"), "--num", "4"],
         stderr=subprocess.PIPE,
@@ -217,7 +214,7 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(tmp_path: Path, made: Path)
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if "torch.version" in line:
+        if module in line:
             process.send_signal(signal.SIGINT)
             break
     lines += list(process.stderr)
