@@ -291,7 +291,7 @@ def live(config: TrainConfig, path: Path) -> list[str]:
     dataset = load_dataset(write_tiny_dataset(path / "data"))
     folder = start(config, dataset, path / "run", recipe="tiny", data="data")
     train(folder, folder.read_info().config, dataset)
-    return names(folder.read_rows())
+    return names(list(folder.rows()))
 
 
 def test_a_live_run_of_a_generator_that_makes_one_image_is_mode_collapse(tmp_path: Path) -> None:

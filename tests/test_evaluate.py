@@ -318,7 +318,7 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
     for file in ("generator.safetensors", "discriminator.safetensors", "optimizer_g.safetensors"):
         one, two = (folder.checkpoint(22) / file for folder in folders.values())
         assert one.read_bytes() == two.read_bytes()
-    measured = [row for row in folders["with"].read_rows() if "frechet_distance" in row]
+    measured = [row for row in folders["with"].rows() if "frechet_distance" in row]
     assert [row["step"] for row in measured] == [4, 8, 12, 16, 20]
     assert {row["n_fake"] for row in measured} == {12}
     best = min(measured, key=lambda row: row["frechet_distance"])["step"]
@@ -402,7 +402,7 @@ def test_measuring_survives_a_break(tmp_path: Path) -> None:
         folder = start(config, dataset, tmp_path / name, recipe="tiny", data="data")
         for steps in parts:
             train(folder, replace(config, steps=steps), dataset, evaluator=make_evaluator(dataset.images, [Means()]))
-        rows.append([{k: v for k, v in row.items() if k != "seconds"} for row in folder.read_rows()])
+        rows.append([{k: v for k, v in row.items() if k != "seconds"} for row in folder.rows()])
     assert rows[0] == rows[1]
 
 

@@ -119,7 +119,7 @@ def test_a_signal_to_the_group_saves_and_says_how_to_go_on(number: int, data: Pa
     assert "stopped; the same command goes on from what is saved" in errors
     assert "Traceback" not in errors
     last = RunFolder(out / "endless").steps()[-1]
-    assert RunFolder(out / "endless").read_rows()[-1]["step"] == last
+    assert list(RunFolder(out / "endless").rows())[-1]["step"] == last
     assert results(out)["endless"]["state"] == f"step {last} of 1000000"
     assert results(out)["waiting"]["state"] == "not started"
 

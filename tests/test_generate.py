@@ -62,6 +62,14 @@ def test_other_seeds_give_other_images(generator: TrainedGenerator) -> None:
     assert len({image.tobytes() for image in generator.sample(10, seed=0)}) == 10
 
 
+def test_a_seed_that_the_generator_of_latents_cannot_tell_from_another_is_refused(generator: TrainedGenerator) -> None:
+    assert torch.equal(*(torch.randn(4, generator=torch.Generator().manual_seed(seed)) for seed in (5, 2**32 + 5)))
+    assert len(generator.sample(1, seed=2**32 - 1)) == 1
+    for num, seed in ((1, 2**32), (2, 2**32 - 1)):
+        with pytest.raises(UserError, match="a seed from 0 to 4294967295"):
+            generator.sample(num, seed=seed)
+
+
 def test_samples_of_the_run_are_those_of_its_seeds(generator: TrainedGenerator, tmp_path: Path) -> None:
     folder = trained(tmp_path, replace(TINY, steps=5))
     with Image.open(tmp_path / "run" / "samples" / "step-000005.png") as image:

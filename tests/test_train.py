@@ -55,7 +55,7 @@ def resume(folder: RunFolder, dataset: Dataset, **changes: int) -> int:
 
 
 def without_seconds(folder: RunFolder) -> list[dict[str, object]]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in folder.read_rows()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in folder.rows()]
 
 
 def assert_same_run(one: RunFolder, two: RunFolder, step: int) -> None:
@@ -126,7 +126,7 @@ def test_the_recommended_setting_resumes_bit_for_bit(tmp_path: Path) -> None:
     for folder in (whole, parts):
         (folder.samples / "step-000011.png").unlink(missing_ok=True)  # the first part's own last grid
     assert_same_run(parts, whole, 27)
-    rows = whole.read_rows()
+    rows = list(whole.rows())
     assert [row["step"] for row in rows if "r1" in row] == [8, 16, 24]
     assert [row["step"] for row in rows if "frechet_distance" in row] == [5, 10, 15, 20, 25]
     assert all("d_held_out" in row for row in rows if "diversity" in row)
@@ -160,7 +160,7 @@ def test_seconds_are_those_of_the_steps_alone(
     folder = start(config, dataset, tmp_path / "run", recipe="tiny", data="data")
     for steps in (7, 12):
         train(folder, replace(folder.read_info().config, steps=steps), dataset, [Watcher()], evaluator)
-    seconds = {row["step"]: row["seconds"] for row in folder.read_rows() if "loss_d" in row}
+    seconds = {row["step"]: row["seconds"] for row in folder.rows() if "loss_d" in row}
     assert seconds == {1: 2, 2: 2, 3: 4, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 10, 10: 10, 11: 12, 12: 12}
     assert json.loads((folder.checkpoint(12) / "state.json").read_text())["progress"]["seconds"] == 12
 
@@ -236,10 +236,10 @@ def test_another_seed_gives_another_run(dataset: Dataset, tmp_path: Path) -> Non
 
 def test_the_run_folder_holds_what_it_promises(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, epochs=3, keep_checkpoints=2), dataset)
-    probes = [row for row in folder.read_rows() if "diversity" in row]
+    probes = [row for row in folder.rows() if "diversity" in row]
     assert [row["step"] for row in probes] == [5, 10, 15]
     assert {"diversity", "repeats", "grain", "d_samples", "d_train"} <= set(probes[0])
-    rows = [row for row in folder.read_rows() if "loss_d" in row]
+    rows = [row for row in folder.rows() if "loss_d" in row]
     assert [row["step"] for row in rows] == list(range(1, 16))  # 3 epochs of 40 images in batches of 8
     assert set(rows[0]) == {"step", "images_seen", "seconds", *LOSSES}
     assert rows[-1]["images_seen"] == 120
@@ -316,7 +316,7 @@ def test_a_signal_saves_and_exits_with_a_clear_line(number: signal.Signals, data
     last = folder.steps()[-1]
     assert f"stopped and saved at step {last}; go on with: cxrgan train --resume" in errors
     assert "Traceback" not in errors
-    assert folder.read_rows()[-1]["step"] == last
+    assert list(folder.rows())[-1]["step"] == last
 
 
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, dataset: Dataset, tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_good_checkpoint(
     assert folder.steps() == [5]
     for value in load_file(folder.checkpoint(5) / "generator.safetensors").values():
         assert value.isfinite().all()
-    assert next(row for row in folder.read_rows() if row["step"] == 8)["loss_g"] is None
+    assert next(row for row in folder.rows() if row["step"] == 8)["loss_g"] is None
 
 
 def test_weights_that_are_no_numbers_are_never_saved(
@@ -490,7 +490,7 @@ def test_a_resume_that_fails_leaves_the_settings_as_they_were(dataset: Dataset, 
     with pytest.raises(UserError, match="is at step 4 already; ask for --steps above that"):
         resume(folder, dataset, steps=3)
     assert folder.config_file.read_bytes() == before
-    assert [row["step"] for row in folder.read_rows()] == [1, 2, 3, 4]
+    assert [row["step"] for row in folder.rows()] == [1, 2, 3, 4]
 
 
 def test_a_resumed_run_settles_automatic_choices(dataset: Dataset, tmp_path: Path) -> None:

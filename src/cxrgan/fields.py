@@ -22,6 +22,7 @@ from cxrgan.errors import UserError
 
 MAX_JSON_BYTES = 2**25  # far above what a run writes; a manifest has a bound of its own
 MAX_NAME = 120  # characters of a class or a run, which is also the name of a folder
+MAX_WHOLE = 2**62  # of a whole number: what PyTorch and numpy take, with room for counting on
 SHOWN = 60  # characters of a wrong value that an error repeats
 
 Choice = TypeVar("Choice", bound=str)
@@ -60,7 +61,7 @@ class Fields:
         found = next((choice for choice in choices if choice == value), None)
         return found if found is not None else self.refuse(name, "one of " + ", ".join(choices))
 
-    def whole(self, name: str, least: int = 0, most: int = 2**62) -> int:
+    def whole(self, name: str, least: int = 0, most: int = MAX_WHOLE) -> int:
         """A whole number from `least` to `most`."""
         value = self._get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -18,11 +18,10 @@ from cxrgan.files import check_free, remove_leftovers, replacing
 from cxrgan.images import SHEET, SYNTHETIC, encode_png, grid
 from cxrgan.models.config import DCGANConfig
 from cxrgan.models.networks import build_generator
-from cxrgan.models.sampling import render, seed_labels, seed_latents, with_classes
+from cxrgan.models.sampling import MAX_SEED, render, seed_labels, seed_latents, with_classes
 from cxrgan.shipped import GENERATORS, read_generator
 from cxrgan.training.checkpoint import RunFolder, load_network
 from cxrgan.training.device import choose_device
-from cxrgan.training.recipes import MAX_SEED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +52,7 @@ class TrainedGenerator:
         return [names[index] for index in self._indices(num, seed, label)]
 
     def _indices(self, num: int, seed: int, label: str | None) -> torch.Tensor:
-        if num < 1 or not 0 <= seed <= MAX_SEED - num:
+        if num < 1 or not 0 <= seed <= MAX_SEED - num + 1:
             raise UserError(f"cannot make {num} images from seed {seed}: at least 1 image, a seed from 0 to {MAX_SEED}")
         if label is None:
             return seed_labels(list(self.classes.values()), range(seed, seed + num))

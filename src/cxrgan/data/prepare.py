@@ -24,11 +24,10 @@ from cxrgan.data.dataset import FORMAT, SPLITS
 from cxrgan.data.decode import Unusable, check_sides, decode, read_image, to_grey
 from cxrgan.data.sources import Record, Source, open_source
 from cxrgan.errors import RunError, UserError
-from cxrgan.fields import shown
+from cxrgan.fields import MAX_WHOLE, shown
 from cxrgan.files import check_free, remove_leftovers, replacing, trouble, write_json
 from cxrgan.images import Fit, resize
 from cxrgan.models.config import check_image_size
-from cxrgan.training.recipes import MAX_SEED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,8 +101,8 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
     check_image_size(size)
     if fit not in get_args(Fit):
         raise UserError(f"fit is {fit}, but must be one of {', '.join(get_args(Fit))}")
-    if not 0 <= seed <= MAX_SEED:
-        raise UserError(f"seed is {shown(seed)}, but must be from 0 to {MAX_SEED}")
+    if not 0 <= seed <= MAX_WHOLE:
+        raise UserError(f"seed is {shown(seed)}, but must be from 0 to {MAX_WHOLE}")
     check_free(out, "the dataset")
     for leftover in remove_leftovers(out):
         console.print(f"removed {leftover}: a prepare that was killed had left it", style="yellow")

@@ -14,6 +14,7 @@ from cxrgan.device import full_float32
 from cxrgan.images import to_uint8
 from cxrgan.models.config import DCGANConfig
 
+MAX_SEED = 2**32 - 1  # on a CPU PyTorch's generator takes 32 bits: beyond, the same latents come again
 CHUNK = 16  # every forward pass has this many latents, so that the same kernels run whatever is asked for
 
 

@@ -158,10 +158,6 @@ class RunFolder:
         """The lines of metrics.jsonl, one by one; a last line that a crash cut off is left out."""
         return LogReader(self.metrics_file).rows()
 
-    def read_rows(self) -> list[Row]:
-        """All lines at once: for a short log."""
-        return list(self.rows())
-
     def last_row(self) -> Row | None:
         """The last line of metrics.jsonl; None where nothing is logged yet."""
         return last_row(self.metrics_file)

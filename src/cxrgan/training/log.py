@@ -13,7 +13,7 @@ from statistics import fmean, median
 from typing import IO, Any
 
 from cxrgan.errors import UserError
-from cxrgan.fields import Fields, check_regular, shown
+from cxrgan.fields import MAX_WHOLE, Fields, check_regular, shown
 
 Row = Mapping[str, Any]
 """A line: `step` and the numbers of a training step, of a measurement or of a probe, by name."""
@@ -246,7 +246,7 @@ def _checked(line: bytes, where: str) -> Row:
             wanted = "text" if name in TEXTS else "a list of tables" if name in TABLES else f"a number below {MOST:g}"
             Fields(row, where, MEND).refuse(name, f"{wanted}, or null")
     step = row.get("step")
-    if type(step) is not int or not 0 <= step < 2**62:
+    if type(step) is not int or not 0 <= step <= MAX_WHOLE:
         Fields(row, where, MEND).whole("step")
     return row
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cxrgan.errors import UserError
-from cxrgan.fields import is_number, read_bytes, shown
+from cxrgan.fields import MAX_WHOLE, is_number, read_bytes, shown
 from cxrgan.models.config import DCGANConfig
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
 Loss = Literal["non-saturating", "saturating", "relativistic"]
 Config = TypeVar("Config")
-MAX_SEED = 2**62  # what PyTorch's generators take, with room for counting on
 MAX_TOML_BYTES = 2**20
 MAX_LENGTH = 10**10  # steps or epochs: centuries
 MAX_BYTES = 2**36  # of images and latents that are held at once
@@ -81,7 +80,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, least in _AT_LEAST.items():
             value = getattr(self, name)
-            most = MAX_LENGTH if name == "steps" else MAX_SEED
+            most = MAX_LENGTH if name == "steps" else MAX_WHOLE
             if value is not None and not least <= value <= most:
                 limit = f"at least {least}" if value < least else f"at most {most}"
                 raise UserError(f"{name} is {shown(value)}, but must be {limit}")
