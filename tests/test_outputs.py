@@ -1,5 +1,6 @@
 """What is written: nothing over anything else, all or nothing, and words for people where it cannot be."""
 
+import contextlib
 import errno
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 from tiny import write_tiny_dataset
 
+from cxrgan import __main__ as entry
 from cxrgan.cli import main
 from cxrgan.console import Terminal
 from cxrgan.evaluation.sets import first_image_size, folder_set
@@ -322,3 +324,26 @@ def test_signals_are_left_as_they_were(tmp_path: Path, capsys: pytest.CaptureFix
     thread.start()
     thread.join()
     assert statuses == [2]
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_an_interrupt_that_comes_as_the_handlers_go_ends_in_130(
+    is_asked: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextlib.contextmanager
+    def interrupted_at_the_end() -> Iterator[threading.Event]:
+        asked = threading.Event()
+        if is_asked:
+            asked.set()
+        yield asked
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cxrgan.signals.as_interrupts", interrupted_at_the_end)
+    monkeypatch.setattr("sys.argv", ["cxrgan", "--version"])
+    monkeypatch.setattr("sys.unraisablehook", sys.unraisablehook)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert entry.main() == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == ("" if is_asked else "cxrgan: interrupted\n")

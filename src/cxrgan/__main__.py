@@ -12,16 +12,21 @@ def main() -> int:
     from cxrgan.signals import as_interrupts
 
     sys.unraisablehook = _again
-    with as_interrupts() as asked:
-        try:
-            from cxrgan.cli import main as run
+    try:
+        with as_interrupts() as asked:
+            try:
+                from cxrgan.cli import main as run
 
-            status = run()
-        except BaseException as error:
-            if not (asked.is_set() or isinstance(error, KeyboardInterrupt)):
-                raise
+                status = run()
+            except BaseException as error:
+                if not (asked.is_set() or isinstance(error, KeyboardInterrupt)):
+                    raise
+                print("cxrgan: interrupted", file=sys.stderr)
+                status = 130
+    except KeyboardInterrupt:  # one that `_again` asked for anew came when the handlers were taken back already
+        if not asked.is_set():
             print("cxrgan: interrupted", file=sys.stderr)
-            status = 130
+        status = 130
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; the interpreter's end has nothing to save
     return status
 
