@@ -20,8 +20,9 @@ from typing import Any
 import torch
 
 from cxrgan.data.dataset import batch_indices, load_dataset
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.recipes.named import FAST_64
 from cxrgan.training.loop import settled, start, train
-from cxrgan.training.recipes import FAST_64, TrainConfig
 from cxrgan.training.step import Step, new_players
 
 NUM_EVALUATED = 2000
@@ -59,8 +60,8 @@ def seconds_a_step(config: TrainConfig, data: Path) -> float:
 
 def run(name: str, seed: int, data: Path, seconds: float, threads: int, results: Path) -> None:
     """Train and measure one variant, and add its line to the results."""
-    from cxrgan.evaluation.domain import load_domain
     from cxrgan.evaluation.during import make_evaluator
+    from cxrgan.evaluation.rulers.domain import load_domain
 
     torch.set_num_threads(threads)
     config = settled(replace(VARIANTS[name], seed=seed, device="cpu"))

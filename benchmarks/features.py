@@ -25,9 +25,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cxrgan.data.phantom import phantoms
-from cxrgan.evaluation.inception import FID_WEIGHTS, Inception, load_inception
-from cxrgan.evaluation.inception_weights import read_weights
 from cxrgan.evaluation.metrics import frechet_distance
+from cxrgan.evaluation.rulers.inception import FID_WEIGHTS, Inception, load_inception
+from cxrgan.evaluation.rulers.inception_weights import read_weights
 
 BATCH = 32
 SIZE = 64

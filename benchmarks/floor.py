@@ -8,10 +8,10 @@ give the same distance when it is brought to 5,190 against 5,190, of which there
 
 import argparse
 
-from cxrgan.evaluation.evaluate import NUM_FRECHET_DRAWS
+from cxrgan.evaluation.compare import NUM_FRECHET_DRAWS
 from cxrgan.evaluation.floor import Draws, frechet_correction, measure_floors
 from cxrgan.evaluation.metrics import Features, frechet_distance
-from cxrgan.shipped import REFERENCES, read_reference
+from cxrgan.generation.shipped import REFERENCES, read_reference
 
 NUMBERS = ((500, 500), (1000, 1000), (2000, 2000), (2595, 2595), (4190, 1000), (3190, 2000))
 WANTED = (5190, 5190)

@@ -23,24 +23,23 @@ import numpy as np
 from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import load_dataset
 from cxrgan.data.prepare import prepare
-from cxrgan.models.config import DCGANConfig
-from cxrgan.page import write_report
-from cxrgan.report import PLOTTED, plot_losses, plot_metrics
-from cxrgan.runs import diagnose_run
-from cxrgan.training.checkpoint import RunFolder, RunInfo
-from cxrgan.training.doctor import diagnose, write_diagnosis
-from cxrgan.training.log import History, LogReader, Row, append_rows, cut_after
+from cxrgan.models.config import ModelConfig
+from cxrgan.recipes.named import DCGAN
+from cxrgan.report.figures import PLOTTED, plot_losses, plot_metrics
+from cxrgan.report.page import write_report
+from cxrgan.runs.folder import RunFolder, RunInfo
+from cxrgan.runs.log import History, LogReader, Row, append_rows, cut_after
+from cxrgan.training.doctor.diagnose import diagnose, diagnose_run, write_diagnosis
+from cxrgan.training.doctor.readings import Readings
 from cxrgan.training.loop import Observer, start, train
 from cxrgan.training.observers import Doctor, LiveLine, Plots
-from cxrgan.training.readings import Readings
-from cxrgan.training.recipes import DCGAN
 from cxrgan.training.step import LOGGED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRID = 100  # steps between two grids
-TINY = replace(DCGAN, model=DCGANConfig(image_size=32, latent_channels=8, ngf=4, ndf=4), batch_size=8, device="cpu")
+TINY = replace(DCGAN, model=ModelConfig(image_size=32, latent_channels=8, ngf=4, ndf=4), batch_size=8, device="cpu")
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from cxrgan.data.dataset import load_dataset, read_manifest
-from cxrgan.evaluation.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.features import extract
 from cxrgan.evaluation.metrics import frechet_distance
+from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
 from cxrgan.files import replacing
 
 Images = NDArray[np.uint8]  # (N, M, M)

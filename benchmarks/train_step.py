@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from cxrgan.data.dataset import batch_indices
 from cxrgan.data.phantom import CLASSES, phantom
-from cxrgan.models.config import DCGANConfig
-from cxrgan.training.device import choose_device, choose_precision
-from cxrgan.training.recipes import DCGAN, TrainConfig
+from cxrgan.device import choose_device, choose_precision
+from cxrgan.models.config import ModelConfig
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.recipes.named import DCGAN
 from cxrgan.training.step import Step, new_players
 
 NUM_IMAGES = 512
@@ -69,7 +70,7 @@ class PlainLoop:
         return (loss_real + loss_fake).item(), loss_g.item(), d_real, d_fake
 
 
-def plain_generator(config: DCGANConfig) -> nn.Sequential:
+def plain_generator(config: ModelConfig) -> nn.Sequential:
     widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
     layers: list[nn.Module] = [nn.ConvTranspose2d(config.latent_channels, widths[0], 4, 1, 0, bias=False)]
     for wide, narrow in pairwise([*widths, config.channels]):
@@ -77,7 +78,7 @@ def plain_generator(config: DCGANConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Tanh())
 
 
-def plain_discriminator(config: DCGANConfig) -> nn.Sequential:
+def plain_discriminator(config: ModelConfig) -> nn.Sequential:
     widths = [config.ndf * 2**k for k in range(config.image_size.bit_length() - 3)]
     layers: list[nn.Module] = [nn.Conv2d(config.channels, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
     for narrow, wide in pairwise(widths):
@@ -165,7 +166,7 @@ def main() -> None:
             picture = Image.fromarray(phantom(0, index, PICTURE_SIZE, CLASSES[index % 2]))
             picture.convert("RGB").save(folder / f"{index:04d}.jpeg", quality=90)
         for size in arguments.sizes:
-            model = DCGANConfig(image_size=size, channels=3)
+            model = ModelConfig(image_size=size, channels=3)
             config = replace(DCGAN, model=model, device=device, precision=precision)
             plain, ours = plain_side(config, folder), our_side(config, folder)
             plain()  # workers, caches, kernels

@@ -35,7 +35,7 @@ def drawn(num: int) -> settings:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fuzz.World]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cxrgan.workers.Processes", fuzz.InThisProcess)
+        patch.setattr("cxrgan.experiments.workers.Processes", fuzz.InThisProcess)
         patch.setenv("XDG_CACHE_HOME", "")  # the world sets its own
         yield fuzz.World(tmp_path_factory.mktemp("fuzz"))
 
@@ -92,7 +92,7 @@ def test_the_flags_that_take_a_number_are_found() -> None:
 def test_the_judge_sees_what_falls_short(world: fuzz.World, monkeypatch: pytest.MonkeyPatch) -> None:
     def judged(run: Callable[[], object], status: int = 0) -> str | None:
         world.renew()
-        monkeypatch.setattr("cxrgan.cli.Report.run", lambda self: [run(), status][1])
+        monkeypatch.setattr("cxrgan.cli.main.Report.run", lambda self: [run(), status][1])
         return fuzz.fall_short(world, "report")
 
     def unforeseen() -> None:

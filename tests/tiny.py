@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrgan.models.config import DCGANConfig
-from cxrgan.training.recipes import DCGAN
+from cxrgan.models.config import ModelConfig
+from cxrgan.recipes.named import DCGAN
 
 TINY = replace(
     DCGAN,
-    model=DCGANConfig(image_size=32, latent_channels=8, ngf=4, ndf=4),
+    model=ModelConfig(image_size=32, latent_channels=8, ngf=4, ndf=4),
     batch_size=8,
     device="cpu",
     precision="fp32",

@@ -35,11 +35,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from cxrgan.cli import Evaluate, Experiments, Generate, Prepare, Train, TrainDomain, main
-from cxrgan.experiment_table import write_table
-from cxrgan.experiments import Sweep, read_experiments, run_experiment
+from cxrgan.cli.main import Evaluate, Experiments, Generate, Prepare, Train, TrainDomain, main
+from cxrgan.experiments.sweep import Sweep, read_experiments, run_experiment
+from cxrgan.experiments.table import write_table
 from cxrgan.fields import printable
-from cxrgan.training.recipes import TrainConfig
+from cxrgan.recipes.config import TrainConfig
 
 STATUSES = {0, 1, 2, 3, 130}
 SECONDS = 20  # that a command on the small world may take
@@ -581,9 +581,9 @@ if __name__ == "__main__":
             print(f"{command}: {case}: {problem}", file=sys.__stdout__, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        import cxrgan.workers
+        import cxrgan.experiments.workers
 
-        cxrgan.workers.Processes = InThisProcess  # type: ignore[assignment, misc]
+        cxrgan.experiments.workers.Processes = InThisProcess  # type: ignore[assignment, misc]
         count = search(World(Path(folder)), asked.minutes, note)
     print(f"{count} cases tried, {len(found)} fell short, in {len(seen)} ways", file=sys.__stdout__)
     if asked.json:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxrgan.data.sources import KERMANY
+from cxrgan.data.sources.record import KERMANY
 from cxrgan.files import write_bytes
-from cxrgan.shipped import GENERATORS, read_card
+from cxrgan.generation.shipped import GENERATORS, read_card
 
 PAGE = Path(__file__).parent.parent / "docs" / "model-cards.md"
 

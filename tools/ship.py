@@ -26,21 +26,21 @@ from safetensors.torch import save
 
 import cxrgan
 from cxrgan.data.dataset import Dataset, load_dataset
-from cxrgan.data.sources import CC_BY, KERMANY
-from cxrgan.evaluation.domain import DomainNetwork, load_domain
-from cxrgan.evaluation.evaluate import evaluate
+from cxrgan.data.sources.record import CC_BY, KERMANY
+from cxrgan.evaluation.compare import compare
 from cxrgan.evaluation.features import cache_folder, extract
 from cxrgan.evaluation.memorisation import Memorisation, memorisation
+from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.sets import reference_set, run_set
 from cxrgan.files import write_bytes, write_json
-from cxrgan.generate import load_generator
+from cxrgan.generation.generator import load_generator
+from cxrgan.generation.shipped import read_card
 from cxrgan.images import grid, save_png
-from cxrgan.shipped import read_card
-from cxrgan.training.checkpoint import RunFolder
+from cxrgan.runs.folder import RunFolder
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
-NOT_FOR = (
+INTENDED_USE = (
     "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
     "not as images of patients. Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
 )
@@ -60,7 +60,7 @@ def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
         "name": name,
         "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side, of the classes "
         + " and ".join(info.classes),
-        "not_for": NOT_FOR,
+        "not_for": INTENDED_USE,
         "licence": f"Trained on {LICENCE}",
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": asdict(generator.config),
@@ -104,7 +104,7 @@ def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
 def measure(name: str, reference: str, network: DomainNetwork) -> list[dict[str, Any]]:
     """Rows for a generator's card: as many of its images as there are real ones, against the shipped features."""
     real = reference_set(reference)
-    rows = evaluate(real=real, fake=run_set(Path(name), real.num, seed=0), networks=[network], cache=cache_folder())
+    rows = compare(real=real, fake=run_set(Path(name), real.num, seed=0), networks=[network], cache=cache_folder())
     return [{key: row[key] for key in MEASURED} for row in rows]
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cxrgan.data.dataset import load_dataset
-    from cxrgan.generate import load_generator
+    from cxrgan.generation.generator import load_generator
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_dataset", "load_generator"]
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
 
         return load_dataset
     if name == "load_generator":
-        from cxrgan.generate import load_generator
+        from cxrgan.generation.generator import load_generator
 
         return load_generator
     raise AttributeError(f"module 'cxrgan' has no attribute {name!r}")

@@ -15,7 +15,7 @@ def main() -> int:
     try:
         with as_interrupts() as asked:
             try:
-                from cxrgan.cli import main as run
+                from cxrgan.cli.main import main as run
 
                 status = run()
             except BaseException as error:

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from cxrgan.errors import UserError
+from cxrgan.fields import shown
 from cxrgan.files import write_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +22,16 @@ SHEET = "grid.png"  # many images in one picture; beside single images it is non
 SYNTHETIC = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
 """The description in every PNG of generated images."""
 
+IMAGE_SIZES = range(32, 257, 2)
+"""Pixels a side of what cxrgan makes: M = (L_w + 3) * 2^k with k >= 1 (`models.config`) reaches every even size."""
+
 GAP = 2  # white pixels about each image of a grid
+
+
+def check_image_size(size: int) -> None:
+    """Raise UserError unless a network for `size` x `size` pixels exists."""
+    if size not in IMAGE_SIZES:
+        raise UserError(f"image size is {shown(size)}, but must be an even number from 32 to 256, such as 64 or 128")
 
 
 def to_float(images: "torch.Tensor") -> "torch.Tensor":

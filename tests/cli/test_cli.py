@@ -15,13 +15,13 @@ from PIL import Image
 from tiny import write_tiny_dataset
 
 import cxrgan
-from cxrgan.cli import main
+from cxrgan.cli.main import main
 from cxrgan.errors import UserError
-from cxrgan.report import PLOTTED, plot_losses
-from cxrgan.training.checkpoint import RunFolder
-from cxrgan.training.log import History
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.report.figures import PLOTTED, plot_losses
+from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.log import History
 from cxrgan.training.observers import LiveLine
-from cxrgan.training.recipes import TrainConfig
 
 SMALL = ["--image-size", "32", "--ngf", "4", "--ndf", "4", "--latent-channels", "8", "--batch-size", "8"]
 SMALL += ["--device", "cpu", "--precision", "fp32", "--num-samples", "4"]
@@ -40,7 +40,7 @@ def status_and_error(capsys: pytest.CaptureFixture[str], *arguments: str | Path)
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["prepare", "--help"], ["demo", "--help"]])
 def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
     code = (
-        "import sys; from cxrgan.cli import main\n"
+        "import sys; from cxrgan.cli.main import main\n"
         f"try: main({arguments!r})\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "heavy = {'torch', 'matplotlib', 'pooch', 'safetensors', 'scipy'} & sys.modules.keys()\n"
@@ -185,10 +185,10 @@ def test_a_list_of_names_has_spaces_or_commas(
         asked.update(options)
         raise UserError("seen")
 
-    monkeypatch.setattr("cxrgan.runs.measure", measure)
+    monkeypatch.setattr("cxrgan.evaluation.evaluate.evaluate", measure)
     assert main(["evaluate", "run", "--rulers", *listed, "--data", str(data)]) == 2
     assert asked["rulers"] == ("domain", "xrv")
-    monkeypatch.setattr("cxrgan.experiments.choose", lambda every, names: asked.update(only=names) or sys.exit(7))
+    monkeypatch.setattr("cxrgan.experiments.sweep.choose", lambda every, names: asked.update(only=names) or sys.exit(7))
     with pytest.raises(SystemExit, match="7"):
         main(["experiments", "--only", *listed, "--data", str(data), "--out", str(tmp_path / "out")])
     assert asked["only"] == ("domain", "xrv")
@@ -313,7 +313,7 @@ def test_the_plot_shows_what_the_game_is_about(
     relativistic: bool, below: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr("cxrgan.report._curve", lambda axes, rows, name, label, colour: drawn.append(name))
+    monkeypatch.setattr("cxrgan.report.figures._curve", lambda axes, rows, name, label, colour: drawn.append(name))
     monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *arguments, **named: None)
     plot_losses(History(PLOTTED), tmp_path / "losses.png", relativistic=relativistic)
     assert set(drawn) == {"loss_g", "loss_d"} | below

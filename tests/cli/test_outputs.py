@@ -20,7 +20,7 @@ from PIL import Image
 from tiny import write_tiny_dataset
 
 from cxrgan import __main__ as entry
-from cxrgan.cli import main
+from cxrgan.cli.main import main
 from cxrgan.console import Terminal
 from cxrgan.evaluation.sets import first_image_size, folder_set
 from cxrgan.files import remove_leftovers, replacing, trouble, write_bytes
@@ -157,7 +157,7 @@ def test_experiments_on_a_disk_that_takes_nothing_end_in_one_line(
     (world / "mine.toml").write_text(settings)
     monkeypatch.setattr("cxrgan.files.Path.replace", read_only)
     trained: list[object] = []
-    monkeypatch.setattr("cxrgan.experiments.run_sweep", lambda *given, **named: trained.append(given))
+    monkeypatch.setattr("cxrgan.experiments.sweep.run_sweep", lambda *given, **named: trained.append(given))
     places = ["--data", world / "data", "--out", world / "out", "--experiments", world / "mine.toml"]
     error = fails(capsys, "experiments", *map(str, places), status=1)
     assert "experiments.json: Read-only file system; name a place that you may write to" in error

@@ -14,15 +14,12 @@ import pooch
 import pytest
 import requests
 
-from cxrgan.data import sources
-from cxrgan.data.sources import (
-    PNEUMONIAMNIST_MD5,
-    fetch_pneumoniamnist,
-    folder_source,
-    npz_source,
-    open_source,
-    phantom_source,
-)
+from cxrgan.data.sources import npz
+from cxrgan.data.sources.download import PNEUMONIAMNIST_MD5, fetch_pneumoniamnist
+from cxrgan.data.sources.drawn import phantom_source
+from cxrgan.data.sources.folder import folder_source
+from cxrgan.data.sources.npz import npz_source
+from cxrgan.data.sources.open import open_source
 from cxrgan.errors import UserError
 
 
@@ -279,7 +276,7 @@ def test_npz_that_is_no_archive_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_npz_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_NPZ_BYTES", 1000)
+    monkeypatch.setattr(npz, "MAX_NPZ_BYTES", 1000)
     monkeypatch.setattr(np, "load", None)
     with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
         npz_source(medmnist(tmp_path / "bomb.npz"))

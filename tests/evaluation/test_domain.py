@@ -16,23 +16,23 @@ from tiny import write_tiny_dataset
 from cxrgan.data.dataset import load_dataset
 from cxrgan.data.phantom import phantoms
 from cxrgan.errors import UserError
-from cxrgan.evaluation.domain import CLASSES, NUM_FEATURES, DomainNetwork, load_domain, to_input
 from cxrgan.evaluation.metrics import frechet_distance
-from cxrgan.evaluation.train_domain import (
+from cxrgan.evaluation.rulers.domain import CLASSES, NUM_FEATURES, DomainNetwork, load_domain, to_input
+from cxrgan.evaluation.rulers.train import (
     DomainConfig,
     Examples,
     auc,
-    augment,
     examples,
     fit,
     is_held_out,
     judge,
     label_of,
     split_patients,
+    spoil,
     train_domain,
 )
 
-ASSETS = Path(__file__).parent.parent / "src" / "cxrgan" / "assets"
+ASSETS = Path(__file__).parents[2] / "src" / "cxrgan" / "assets"
 TINY = DomainConfig(epochs=3, batch_size=8, held_out=0.3, device="cpu", precision="fp32")
 
 
@@ -157,14 +157,14 @@ def test_no_patient_is_both_learnt_from_and_held_out(patients: list[str], share:
 def test_augmentation_neither_mirrors_nor_inverts_and_keeps_the_range() -> None:
     x = torch.full((64, 1, 128, 128), -0.6)
     x[..., :64] = 0.6
-    changed, texture = augment(x, torch.Generator().manual_seed(0))
+    changed, texture = spoil(x, torch.Generator().manual_seed(0))
     assert changed.shape == x.shape
     assert changed.abs().max() <= 1
     assert (changed[..., :40].mean((1, 2, 3)) > changed[..., 88:].mean((1, 2, 3))).all()
     assert texture.shape == (64, 4)
     assert ((texture >= 0) & (texture < 1)).all()
-    assert torch.equal(changed, augment(x, torch.Generator().manual_seed(0))[0])
-    assert not torch.equal(changed, augment(x, torch.Generator().manual_seed(1))[0])
+    assert torch.equal(changed, spoil(x, torch.Generator().manual_seed(0))[0])
+    assert not torch.equal(changed, spoil(x, torch.Generator().manual_seed(1))[0])
 
 
 def test_training_lowers_the_loss(named_dataset: Path) -> None:

@@ -18,23 +18,26 @@ from rich.console import Console
 from safetensors.numpy import save
 from tiny import TINY, write_tiny_dataset
 
-from cxrgan.cli import main
+from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.data.phantom import CLASSES, phantom
 from cxrgan.errors import UserError
-from cxrgan.evaluation import RULERS, domain, during, optional
+from cxrgan.evaluation import during
 from cxrgan.evaluation import features as features_module
-from cxrgan.evaluation.domain import load_domain
+from cxrgan.evaluation.compare import compare
 from cxrgan.evaluation.during import make_evaluator
-from cxrgan.evaluation.evaluate import evaluate
-from cxrgan.evaluation.features import FeatureNetwork, extract
+from cxrgan.evaluation.features import extract
 from cxrgan.evaluation.metrics import frechet_distance, manifold_metrics
-from cxrgan.evaluation.networks import load_networks
-from cxrgan.evaluation.optional import load_rad_dino, load_xrv
+from cxrgan.evaluation.rulers import RULERS, domain, optional
+from cxrgan.evaluation.rulers.domain import load_domain
+from cxrgan.evaluation.rulers.load import load_networks
+from cxrgan.evaluation.rulers.network import FeatureNetwork
+from cxrgan.evaluation.rulers.optional import load_rad_dino, load_xrv
 from cxrgan.evaluation.sets import ImageSet, dataset_set, draw, folder_set, open_pair
-from cxrgan.generate import load_generator
-from cxrgan.report import evaluation_cells, evaluation_notes, evaluation_tables
-from cxrgan.training.checkpoint import RunFolder
+from cxrgan.generation.generator import load_generator
+from cxrgan.report.tables import evaluation_cells, evaluation_notes, evaluation_tables
+from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.log import append_rows
 from cxrgan.training.loop import start, train
 
 
@@ -63,7 +66,7 @@ def by_metric(rows: list[dict[str, object]], tap: str = "quarters") -> dict[str,
 
 
 def test_every_row_says_what_it_was_measured_with() -> None:
-    rows = evaluate(real=image_set(60), fake=image_set(50, seed=1), networks=[Means()])
+    rows = compare(real=image_set(60), fake=image_set(50, seed=1), networks=[Means()])
     named = {"features", "tap", "resize", "n_real", "n_fake", "split", "seed", "value", "metric", "ratio"}
     named |= {"floor", "floor_std", "n_floor", "floor_draws", "floor_corrected"}
     assert all(named <= row.keys() for row in rows)
@@ -80,8 +83,8 @@ def test_every_row_says_what_it_was_measured_with() -> None:
 
 def test_the_same_kind_of_images_are_near_the_floor_and_others_far_from_it() -> None:
     real = image_set(400)
-    same = by_metric(evaluate(real=real, fake=image_set(400, seed=1), networks=[Means()]))
-    other = by_metric(evaluate(real=real, fake=image_set(400, seed=1, brightness=40), networks=[Means()]))
+    same = by_metric(compare(real=real, fake=image_set(400, seed=1), networks=[Means()]))
+    other = by_metric(compare(real=real, fake=image_set(400, seed=1, brightness=40), networks=[Means()]))
     assert float(same["frechet_distance"]["ratio"]) < 3  # type: ignore[arg-type]
     assert float(other["frechet_distance"]["ratio"]) > 100  # type: ignore[arg-type]
     assert float(other["recall"]["value"]) < 0.2 < float(same["recall"]["value"])  # type: ignore[arg-type]
@@ -89,7 +92,7 @@ def test_the_same_kind_of_images_are_near_the_floor_and_others_far_from_it() -> 
 
 def test_values_and_floors_are_those_of_the_metric_itself() -> None:
     real, fake, network = image_set(40), image_set(30, seed=1), Means()
-    row = by_metric(evaluate(real=real, fake=fake, networks=[network], seed=3))["frechet_distance"]
+    row = by_metric(compare(real=real, fake=fake, networks=[network], seed=3))["frechet_distance"]
     of_real, of_fake = (extract(network, side.images, cache=None)["quarters"] for side in (real, fake))
     assert row["value"] == frechet_distance(real=of_real, fake=of_fake)
     random = np.random.default_rng(3)
@@ -104,13 +107,13 @@ def test_values_and_floors_are_those_of_the_metric_itself() -> None:
 def test_classes_that_both_sides_have_get_rows_of_their_own() -> None:
     real = image_set(60, labels=("NORMAL", "PNEUMONIA"))
     fake = image_set(60, seed=1, labels=("PNEUMONIA", ""))
-    rows = evaluate(real=real, fake=fake, networks=[Means()])
+    rows = compare(real=real, fake=fake, networks=[Means()])
     assert {row["label"] for row in rows} == {None, "PNEUMONIA"}
     assert {row["n_fake"] for row in rows if row["label"]} == {30}
 
 
 def test_too_few_images_are_said_and_everything_else_still_runs() -> None:
-    rows = by_metric(evaluate(real=image_set(60), fake=image_set(3, seed=1), networks=[Means()]))
+    rows = by_metric(compare(real=image_set(60), fake=image_set(3, seed=1), networks=[Means()]))
     assert rows["manifold"]["value"] is None
     assert "3" in str(rows["manifold"]["note"])
     assert rows["frechet_distance"]["value"] is not None
@@ -243,11 +246,10 @@ def test_without_internet_the_inception_rows_say_how_to_get_the_weights(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     networks, missing = load_networks(RULERS)
     assert [network.name for network in networks] == ["cxr-domain-v1"]
-    assert [row["features"] for row in missing] == ["inception", "inception-imagenet"]
-    for row, flag in zip(missing, ("--inception-weights", "--imagenet-weights"), strict=True):
-        assert row["value"] is None
-        assert "not computed" in row["note"]
-        assert flag in row["note"]
+    assert list(missing) == ["inception", "inception-imagenet"]
+    for reason, flag in zip(missing.values(), ("--inception-weights", "--imagenet-weights"), strict=True):
+        assert "not computed" in reason
+        assert flag in reason
 
 
 @pytest.mark.parametrize(("ruler", "module"), [("xrv", "torchxrayvision"), ("rad-dino", "transformers")])
@@ -255,9 +257,9 @@ def test_an_optional_ruler_that_is_absent_is_one_clear_line(
     ruler: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    networks, (row,) = load_networks([ruler])  # type: ignore[list-item]
+    networks, missing = load_networks([ruler])  # type: ignore[list-item]
     assert networks == []
-    assert f"pip install '.[{ruler}]'" in row["note"]
+    assert f"pip install '.[{ruler}]'" in missing[ruler]  # type: ignore[index]
 
 
 class Tiny(torch.nn.Module):
@@ -280,7 +282,7 @@ def test_torchxrayvision_is_shown_its_own_grey_scale(monkeypatch: pytest.MonkeyP
     models = SimpleNamespace(DenseNet=lambda weights: Tiny())
     monkeypatch.setitem(sys.modules, "torchxrayvision", SimpleNamespace(models=models))
     (network,), missing = load_networks(["xrv"])
-    assert missing == []
+    assert missing == {}
     white = network(torch.full((1, 1, 64, 64), 255, dtype=torch.uint8))["features"]
     assert white.tolist() == [[1024.0, 0.0]]
 
@@ -334,11 +336,11 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
 
 def test_the_floor_during_training_is_that_of_an_evaluation() -> None:
     real, fake = image_set(80), image_set(40, seed=1)
-    row = by_metric(evaluate(real=real, fake=fake, networks=[Means()]))["frechet_distance"]
+    row = by_metric(compare(real=real, fake=fake, networks=[Means()]))["frechet_distance"]
     measured = make_evaluator(real.images, [Means()])(fake.images)
     assert (measured["frechet_floor"], measured["frechet_floor_std"]) == (row["floor"], row["floor_std"])
     assert measured["frechet_distance"] == pytest.approx(row["value"])
-    rows = by_metric(evaluate(real=real, fake=fake, networks=[Means()]))
+    rows = by_metric(compare(real=real, fake=fake, networks=[Means()]))
     for metric in ("precision", "recall"):
         names = (metric, f"{metric}_floor", f"{metric}_floor_std")
         assert [measured[name] for name in names] == [rows[metric][name] for name in ("value", "floor", "floor_std")]
@@ -370,7 +372,7 @@ def test_floors_are_measured_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_further_networks_add_their_distances_during_training() -> None:
     real, fake = image_set(80), image_set(40, seed=1)
-    evaluated = evaluate(real=real, fake=fake, networks=[Means()])
+    evaluated = compare(real=real, fake=fake, networks=[Means()])
     row = make_evaluator(real.images, [Means("main"), Means("other")])(fake.images)
     assert row == {**make_evaluator(real.images, [Means()])(fake.images), "others": row["others"]}
     assert [each["tap"] for each in row["others"]] == ["quarters", "halves"]
@@ -445,7 +447,7 @@ def log_of(folder: RunFolder, *measured: tuple[int, float, int, str]) -> RunFold
         {"step": step, "frechet_distance": value, "n_fake": n_fake, "n_real": 40, "features": ruler}
         for step, value, n_fake, ruler in measured
     ]
-    folder.append_rows(rows)
+    append_rows(folder.metrics_file, rows)
     return folder
 
 
@@ -467,7 +469,7 @@ def test_the_best_step_is_among_those_measured_alike(
 def test_a_class_of_which_nothing_could_be_computed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     real = image_set(60, labels=("NORMAL", "PNEUMONIA"))
     fake = image_set(9, seed=1, labels=("NORMAL", "NORMAL", "PNEUMONIA"))
-    notes = evaluation_notes(evaluate(real=real, fake=fake, networks=[Means()]))
+    notes = evaluation_notes(compare(real=real, fake=fake, networks=[Means()]))
     assert any(note.startswith("means, PNEUMONIA, manifold: not computed: fake has 3 images") for note in notes)
     assert not any(note.startswith("means, manifold") for note in notes)
 
@@ -492,11 +494,11 @@ def shown(rows: list[dict[str, object]]) -> str:
 
 
 def test_a_ratio_of_unequal_numbers_is_marked_and_the_mark_is_explained() -> None:
-    equal = evaluate(real=image_set(60), fake=image_set(60, seed=1), networks=[Means()])
+    equal = compare(real=image_set(60), fake=image_set(60, seed=1), networks=[Means()])
     assert "*" not in shown(equal)
     assert "deviation of 64 or 16 draws of 30 against 30 or 60." in shown(equal)
     assert "floor is corrected from there to 60 against 60." in shown(equal)
-    unequal = evaluate(real=image_set(60), fake=image_set(50, seed=1), networks=[Means()])
+    unequal = compare(real=image_set(60), fake=image_set(50, seed=1), networks=[Means()])
     (distance,) = (row for row in unequal if row["metric"] == "frechet_distance" and row["tap"] == "quarters")
     assert evaluation_cells(distance)[-1] == f"{distance['ratio']:.3g}*"
     assert "* 50 generated images against 60 real ones: compare such a ratio only" in shown(unequal)

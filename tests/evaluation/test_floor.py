@@ -8,7 +8,7 @@ import pytest
 from cxrgan.evaluation import floor as floor_module
 from cxrgan.evaluation.floor import Draws, frechet_correction, kept_floors, measure_floors
 from cxrgan.evaluation.metrics import Features, frechet_distance, manifold_metrics
-from cxrgan.shipped import read_reference
+from cxrgan.generation.shipped import read_reference
 
 
 def distance(real: Features, fake: Features) -> dict[str, float]:

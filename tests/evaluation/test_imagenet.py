@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from cxrgan.data.phantom import phantoms
 from cxrgan.errors import UserError
-from cxrgan.evaluation import imagenet, inception_layers
-from cxrgan.evaluation.evaluate import evaluate
-from cxrgan.evaluation.imagenet import IMAGENET_WEIGHTS, ImageNetInception, load_imagenet
-from cxrgan.evaluation.inception import Inception
-from cxrgan.evaluation.inception_weights import file_hash, read_weights
+from cxrgan.evaluation.compare import compare
 from cxrgan.evaluation.metrics import inception_score
-from cxrgan.evaluation.networks import load_networks
+from cxrgan.evaluation.rulers import imagenet, inception_layers
+from cxrgan.evaluation.rulers.imagenet import IMAGENET_WEIGHTS, ImageNetInception, load_imagenet
+from cxrgan.evaluation.rulers.inception import Inception
+from cxrgan.evaluation.rulers.inception_weights import file_hash, read_weights
+from cxrgan.evaluation.rulers.load import load_networks
 from cxrgan.evaluation.sets import ImageSet
 
 HAS_BF16 = inception_layers.FUSED and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -298,8 +298,8 @@ def test_its_score_is_its_only_row(weights: Path) -> None:
     pictures = np.stack([image for image, _ in phantoms(20, 32, seed=0)])
     images = ImageSet(pictures, np.array([""] * 20), "phantoms", None)
     (network,), missing = load_networks(["inception-imagenet"], imagenet_weights=weights, exact=True)
-    assert missing == []
-    (row,) = evaluate(real=images, fake=images, networks=[network], seed=3)
+    assert missing == {}
+    (row,) = compare(real=images, fake=images, networks=[network], seed=3)
     logits = network(torch.from_numpy(pictures).unsqueeze(1))["logits"].numpy()
     assert row["value"] == pytest.approx(inception_score(logits=logits, seed=3).mean, rel=1e-6)
     named = [row[name] for name in ("metric", "tap", "features", "resize")]
@@ -311,6 +311,6 @@ def test_the_logits_of_the_domain_network_are_for_no_inception_score() -> None:
     images = ImageSet(pictures, np.array([""] * 20), "phantoms", None)
     (network,), _ = load_networks(["domain"])
     assert "logits" in network(torch.from_numpy(pictures[:1]).unsqueeze(1))
-    metrics = {row["metric"] for row in evaluate(real=images, fake=images, networks=[network])}
+    metrics = {row["metric"] for row in compare(real=images, fake=images, networks=[network])}
     assert "frechet_distance" in metrics
     assert not {"inception_score", "score"} & metrics

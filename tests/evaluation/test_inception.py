@@ -21,11 +21,11 @@ from torch import Tensor
 from benchmarks.features import PlainInception, plain_network, randomise, rgb, save_weights
 from cxrgan.data.phantom import phantoms
 from cxrgan.errors import UserError
-from cxrgan.evaluation import inception, inception_layers
-from cxrgan.evaluation.imagenet import IMAGENET_WEIGHTS
-from cxrgan.evaluation.inception import FID_WEIGHTS, Inception, load_inception, resize
-from cxrgan.evaluation.inception_layers import Convolution, Stem, diffuse
-from cxrgan.evaluation.inception_weights import (
+from cxrgan.evaluation.rulers import inception, inception_layers
+from cxrgan.evaluation.rulers.imagenet import IMAGENET_WEIGHTS
+from cxrgan.evaluation.rulers.inception import FID_WEIGHTS, Inception, load_inception, tensorflow_resize
+from cxrgan.evaluation.rulers.inception_layers import Convolution, Stem, diffuse
+from cxrgan.evaluation.rulers.inception_weights import (
     PublishedWeights,
     WeightsUnavailable,
     file_hash,
@@ -185,7 +185,7 @@ def test_the_name_and_hash_tell_weights_and_precision_apart(weights: Path, exact
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (400, 400), (299, 299), (50, 330), (1, 2)])
 def test_the_resize_is_that_of_tensorflow_1(height: int, width: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
-    ours = resize(torch.from_numpy(image)[None, None])[0, 0].numpy()
+    ours = tensorflow_resize(torch.from_numpy(image)[None, None])[0, 0].numpy()
     np.testing.assert_allclose(ours, slow_resize(image), atol=1e-2)
     if height == width == 299:
         np.testing.assert_array_equal(ours, image)
@@ -372,8 +372,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import pooch
-from cxrgan.evaluation.inception import FID_WEIGHTS
-from cxrgan.evaluation.inception_weights import find_weights
+from cxrgan.evaluation.rulers.inception import FID_WEIGHTS
+from cxrgan.evaluation.rulers.inception_weights import find_weights
 
 url, sha256, folder = sys.argv[1:]
 pooch.os_cache = lambda _: Path(folder)

@@ -19,22 +19,15 @@ import pytest
 from PIL import Image
 from tiny import TINY, write_tiny_dataset
 
-from cxrgan.cli import main
+from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.experiment_table import Result, _csv, _iteration_row, _results_row, by_iteration, nearest_tap
-from cxrgan.experiments import (
-    EXPERIMENTS,
-    Experiment,
-    Published,
-    Sweep,
-    check,
-    prepare_data,
-    read_experiments,
-)
-from cxrgan.training.checkpoint import RunFolder
+from cxrgan.experiments.published import EXPERIMENTS, Experiment, Published
+from cxrgan.experiments.sweep import Sweep, check, prepare_data, read_experiments
+from cxrgan.experiments.table import Result, _csv, _iteration_row, _results_row, by_iteration, nearest_tap
+from cxrgan.recipes.named import DCGAN, RECIPES
+from cxrgan.runs.folder import RunFolder
 from cxrgan.training.loop import start
-from cxrgan.training.recipes import DCGAN, RECIPES
 
 SETTINGS = """
 recipe = "exp3"

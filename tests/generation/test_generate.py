@@ -11,18 +11,15 @@ from tiny import TINY, write_tiny_dataset
 
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.generate import (
-    TrainedGenerator,
-    load_generator,
-    write_interpolation,
-    write_npz,
-    write_pngs,
-)
+from cxrgan.generation.generator import TrainedGenerator, load_generator
+from cxrgan.generation.latents import render, seed_labels, seed_latents
+from cxrgan.generation.writers.gif import write_interpolation
+from cxrgan.generation.writers.npz import write_npz
+from cxrgan.generation.writers.png import write_pngs
 from cxrgan.images import SYNTHETIC
-from cxrgan.models.config import DCGANConfig
-from cxrgan.models.sampling import render, seed_labels, seed_latents
+from cxrgan.models.config import ModelConfig
+from cxrgan.recipes.config import TrainConfig
 from cxrgan.training.loop import start, train
-from cxrgan.training.recipes import TrainConfig
 
 
 def trained(path: Path, config: TrainConfig) -> TrainedGenerator:
@@ -51,7 +48,7 @@ def test_latents_and_classes_of_a_seed_are_what_they_always_were() -> None:
     labels = seed_labels([300, 100], range(12))
     assert labels.tolist() == [1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 0]
     assert seed_labels([1, 1, 1], [0, 1, 2, 100]).tolist() == [2, 0, 2, 0]
-    latents = seed_latents(DCGANConfig(latent_channels=128, num_classes=2), [0, 3], labels[:2])
+    latents = seed_latents(ModelConfig(latent_channels=128, num_classes=2), [0, 3], labels[:2])
     assert latents.shape == (2, 130, 1, 1)
     torch.testing.assert_close(latents[0, :3, 0, 0], torch.tensor([-1.1258398, -1.1523602, -0.2505786]))
     torch.testing.assert_close(latents[1, :3, 0, 0], torch.tensor([-0.0766443, 0.3598815, -0.7820168]))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import cxrgan
-from cxrgan.cli import main
+from cxrgan.cli.main import main
 from cxrgan.errors import UserError
-from cxrgan.evaluation.domain import load_domain
+from cxrgan.evaluation.rulers.domain import load_domain
 from cxrgan.evaluation.sets import open_pair
-from cxrgan.shipped import GENERATORS, REFERENCES, read_card, read_reference
+from cxrgan.generation.shipped import GENERATORS, REFERENCES, read_card, read_reference
 from tools import model_cards
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
@@ -70,8 +70,8 @@ def test_a_shipped_generator_is_measured_against_a_shipped_reference(
     file = tmp_path / "rows.json"
     arguments = ["evaluate", "cxr-64", "--data", "kermany-64", "--num", "200", "--json", str(file)]
     for name in ("NUM_DRAWS", "NUM_FRECHET_DRAWS"):  # all of them take half a minute
-        monkeypatch.setattr(f"cxrgan.evaluation.evaluate.{name}", 2)
-    monkeypatch.setattr("cxrgan.evaluation.inception.load_inception", lambda *a, **n: pytest.fail("not wanted"))
+        monkeypatch.setattr(f"cxrgan.evaluation.compare.{name}", 2)
+    monkeypatch.setattr("cxrgan.evaluation.rulers.inception.load_inception", lambda *a, **n: pytest.fail("not wanted"))
     assert main(arguments) == 0
     rows = {(row["metric"], row.get("label")): row for row in json.loads(file.read_text())["rows"]}
     assert rows["all", None]["note"].startswith("kermany-64 holds no features of it")

@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cxrgan.errors import UserError
-from cxrgan.models.config import IMAGE_SIZES, DCGANConfig, image_sizes, latent_sizes
+from cxrgan.images import IMAGE_SIZES
+from cxrgan.models.build import build_discriminator, build_generator
+from cxrgan.models.config import ModelConfig, image_sizes, latent_sizes
 from cxrgan.models.dcgan import Discriminator, Generator, initialise
-from cxrgan.models.networks import build_discriminator, build_generator
-from cxrgan.training.recipes import RECIPES
+from cxrgan.recipes.named import RECIPES
 
 
 def num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def expected_parameters(config: DCGANConfig) -> tuple[int, int]:
+def expected_parameters(config: ModelConfig) -> tuple[int, int]:
     """Closed form: 16 weights a pair of channels, two a BatchNorm channel, none in the first and last layer."""
     g = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
     first = 16 * config.latent_channels * g[0] + 2 * g[0]
@@ -60,7 +61,7 @@ def test_the_reports_experiments_have_their_shapes_and_parameter_counts(name: st
 def test_every_possible_size_builds(data: st.DataObject, channels: int) -> None:
     size = data.draw(st.sampled_from([size for size in IMAGE_SIZES if size <= 128]))
     latent_size = data.draw(st.sampled_from(latent_sizes(size)))
-    config = DCGANConfig(size, channels, latent_channels=3, latent_size=latent_size, ngf=2, ndf=2)
+    config = ModelConfig(size, channels, latent_channels=3, latent_size=latent_size, ngf=2, ndf=2)
     images = Generator(config)(torch.randn(2, *config.latent_shape))
     assert images.shape == (2, channels, size, size)
     assert Discriminator(config)(images).shape == (2, 1)
@@ -73,16 +74,16 @@ def test_a_config_exists_exactly_where_the_formula_holds(size: int, latent_size:
     if 32 <= size <= 256 and latent_size >= 1:
         possible = any(base * 2**k == size for k in range(1, 9))
     if possible:
-        config = DCGANConfig(size, latent_size=latent_size)
+        config = ModelConfig(size, latent_size=latent_size)
         assert (latent_size + 3) * 2**config.num_doublings == size
     else:
         with pytest.raises(UserError):
-            DCGANConfig(size, latent_size=latent_size)
+            ModelConfig(size, latent_size=latent_size)
 
 
 def test_an_impossible_combination_lists_the_possible_ones() -> None:
     with pytest.raises(UserError, match=r"can be 1, 5, 13, 29, 61, .* image sizes 40, 80, 160"):
-        DCGANConfig(image_size=128, latent_size=2)
+        ModelConfig(image_size=128, latent_size=2)
     assert image_sizes(2) == [40, 80, 160]
 
 
@@ -91,11 +92,11 @@ def test_an_impossible_combination_lists_the_possible_ones() -> None:
 )
 def test_a_bad_value_is_named(field: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"{field} is {value}"):
-        DCGANConfig(**{field: value})  # type: ignore[arg-type]
+        ModelConfig(**{field: value})  # type: ignore[arg-type]
 
 
 def test_the_first_weights_are_the_papers() -> None:
-    network = Generator(DCGANConfig(ngf=32))
+    network = Generator(ModelConfig(ngf=32))
     initialise(network, torch.Generator().manual_seed(0))
     weights = network.state_dict()
     assert abs(weights["3.weight"].std() - 0.02) < 0.001

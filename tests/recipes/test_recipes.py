@@ -9,7 +9,9 @@ import pytest
 from mutations import check_no_file, mutated
 
 from cxrgan.errors import UserError
-from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, differences, from_dict, read_toml, recipe
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.recipes.named import DCGAN, RECIPES, recipe
+from cxrgan.settings import differences, from_dict, read_toml
 
 PUBLISHED = {  # image size, latent, ngf, ndf, epochs, lr: the first report's table
     "exp1": (64, (100, 1, 1), 64, 64, 50, 1e-4),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrgan.errors import UserError
-from cxrgan.training.log import (
+from cxrgan.runs.log import (
     MAX_LINE,
     MOST_POINTS,
     Best,

@@ -9,7 +9,7 @@ from mutations import check_mutations, check_no_file
 from test_page import DRAWN, FINDING, ROW, UNMEASURED, sweep_page
 
 from cxrgan.errors import UserError
-from cxrgan.results import read_diagnosis, read_evaluation, read_failure, read_sweep_page
+from cxrgan.runs.results import read_diagnosis, read_evaluation, read_failure, read_sweep_page
 
 VALID = [
     (read_evaluation, {"target": "run", "data": "tiny", "n_real": 40, "n_fake": 40, "rows": [ROW, DRAWN, UNMEASURED]}),

@@ -19,10 +19,11 @@ from tiny import TINY, write_tiny_dataset
 
 from cxrgan.data.dataset import Dataset, load_dataset
 from cxrgan.errors import RunLocked, UserError
-from cxrgan.generate import load_generator
-from cxrgan.training.checkpoint import RunFolder, load_checkpoint
+from cxrgan.generation.generator import load_generator
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.runs.checkpoint import load_checkpoint
+from cxrgan.runs.folder import RunFolder
 from cxrgan.training.loop import start, train
-from cxrgan.training.recipes import TrainConfig
 from cxrgan.training.step import Players, new_players
 
 CONFIG = replace(TINY, steps=2, conditional=True, model=replace(TINY.model, networks="stable"), ema_halflife=50)

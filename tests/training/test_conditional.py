@@ -8,13 +8,14 @@ import pytest
 import torch
 from tiny import TINY, write_tiny_dataset
 
-from cxrgan.cli import main
+from cxrgan.cli.main import main
 from cxrgan.data.dataset import Dataset, load_dataset
 from cxrgan.errors import UserError
-from cxrgan.generate import TrainedGenerator, load_generator, write_pngs
-from cxrgan.models.sampling import seed_labels
+from cxrgan.generation.generator import TrainedGenerator, load_generator
+from cxrgan.generation.latents import seed_labels
+from cxrgan.generation.writers.png import write_pngs
+from cxrgan.recipes.config import TrainConfig
 from cxrgan.training.loop import start, train
-from cxrgan.training.recipes import TrainConfig
 
 CONFIG = replace(
     TINY,

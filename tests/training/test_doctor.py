@@ -10,15 +10,16 @@ from typing import Any, NoReturn
 import pytest
 from tiny import TINY, write_tiny_dataset
 
-from cxrgan import runs
-from cxrgan.cli import main
+from cxrgan import api
+from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import RunError
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.runs.log import append_rows
 from cxrgan.training import loop
-from cxrgan.training.doctor import Diagnosis, diagnose
+from cxrgan.training.doctor.diagnose import Diagnosis, diagnose
+from cxrgan.training.doctor.readings import Finding, Measured, Readings
 from cxrgan.training.loop import start, train
-from cxrgan.training.readings import Finding, Measured, Readings
-from cxrgan.training.recipes import TrainConfig
 
 Row = dict[str, Any]
 
@@ -321,7 +322,7 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
 
     not_measured = "; how varied the images are is not measured: cxrgan evaluate RUN --data DIR\n"
     assert said() == (0, f"at step 0:\ntoo early to say{not_measured}", "too early to say")
-    folder.append_rows(run())
+    append_rows(folder.metrics_file, run())
     assert said() == (0, f"at step 1000:\nhealthy{not_measured}", "healthy")
     measured = {"features": "cxr-domain-v1", "tap": "features", "resize": "none", "seed": 0}
     numbers = {"n_real": 1000, "n_fake": 1000, "n_floor": 500}
@@ -355,6 +356,6 @@ def test_a_run_that_fails_says_why_even_where_the_diagnosis_cannot_be_written(
     data = write_tiny_dataset(tmp_path / "data")
     folder = start(TINY, load_dataset(data), tmp_path / "run", recipe="tiny", data=str(data))
     monkeypatch.setattr(loop, "save_checkpoint", fail)
-    monkeypatch.setattr(runs, "write_diagnosis", fail)
+    monkeypatch.setattr(api, "write_diagnosis", fail)
     with pytest.raises(RunError, match="make room or mend the permissions, then: cxrgan train --resume"):
-        runs.train_run(folder, folder.read_info().config, data, load_dataset(data))
+        api.train_run(folder, folder.read_info().config, data, load_dataset(data))

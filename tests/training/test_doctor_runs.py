@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cxrgan.training.doctor import Diagnosis, diagnose
-from cxrgan.training.log import LogReader, Row
-from cxrgan.training.readings import Measured, Readings
+from cxrgan.runs.log import LogReader, Row
+from cxrgan.training.doctor.diagnose import Diagnosis, diagnose
+from cxrgan.training.doctor.readings import Measured, Readings
 
-RUNS = Path(__file__).parent / "runs"
+RUNS = Path(__file__).parent / "recorded"
 
 
 def diagnosed(run: str, change: Callable[[Row], Row] = dict, evaluated: Sequence[Measured] = ()) -> Diagnosis:

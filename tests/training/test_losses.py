@@ -5,8 +5,8 @@ import math
 import torch
 from torch.nn.functional import binary_cross_entropy
 
+from cxrgan.recipes.config import Loss
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
-from cxrgan.training.recipes import Loss
 
 LOGITS = torch.tensor([-2.0, 0.0, 0.5, 3.0])
 

@@ -14,8 +14,8 @@ from reference_step import ReferenceStep
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from cxrgan.recipes.named import FAST_64
 from cxrgan.training import step as ours
-from cxrgan.training.recipes import FAST_64
 
 CPU = torch.device("cpu")
 CONFIG = replace(

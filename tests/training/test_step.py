@@ -9,11 +9,12 @@ from tiny import TINY
 from torch.testing import assert_close
 
 from benchmarks.train_step import PlainLoop
+from cxrgan.device import can_compile
+from cxrgan.generation.latents import seed_latents
 from cxrgan.images import to_float
-from cxrgan.models.config import DCGANConfig
-from cxrgan.models.sampling import seed_latents
-from cxrgan.training.device import can_compile
-from cxrgan.training.recipes import FAST_64, TrainConfig
+from cxrgan.models.config import ModelConfig
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.recipes.named import FAST_64
 from cxrgan.training.step import LOSSES, Step, new_players, step_random, update_average
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ NO_LABELS = torch.zeros(8, dtype=torch.int64)
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
-    model = DCGANConfig(image_size=32, channels=channels, latent_channels=16, ngf=8, ndf=8)
+    model = ModelConfig(image_size=32, channels=channels, latent_channels=16, ngf=8, ndf=8)
     config = replace(TINY, model=model, batch_size=16)
     players, plain = new_players(config, CPU), PlainLoop(config)
     plain.generator.load_state_dict(players.generator.state_dict())

@@ -22,15 +22,16 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, load_dataset
 from cxrgan.errors import RunError, UserError
-from cxrgan.report import PLOTTED
-from cxrgan.training import log
-from cxrgan.training.checkpoint import RunFolder
-from cxrgan.training.log import History, LogReader, Row
+from cxrgan.recipes.config import Loss, TrainConfig
+from cxrgan.recipes.named import FAST_64
+from cxrgan.report.figures import PLOTTED
+from cxrgan.runs import log
+from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.log import History, LogReader, Row
+from cxrgan.training.doctor.readings import Readings
 from cxrgan.training.loop import Observer, start, train
 from cxrgan.training.losses import generator_loss
 from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
-from cxrgan.training.readings import Readings
-from cxrgan.training.recipes import FAST_64, Loss, TrainConfig
 from cxrgan.training.step import LOSSES, Step
 
 

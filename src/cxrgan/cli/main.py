@@ -17,17 +17,19 @@ import tyro
 
 from cxrgan import __version__
 from cxrgan.errors import RunError, UserError
-from cxrgan.evaluation import RULERS, Ruler
+from cxrgan.evaluation.rulers import RULERS, Ruler
 from cxrgan.files import check_free, trouble
 from cxrgan.images import Fit
 from cxrgan.lines import complain, say
 from cxrgan.models.config import latent_sizes
+from cxrgan.recipes.config import TrainConfig, with_values
+from cxrgan.recipes.named import DCGAN, RECIPES, recipe
+from cxrgan.settings import read_toml
 from cxrgan.signals import as_interrupts
-from cxrgan.training.recipes import DCGAN, RECIPES, TrainConfig, read_toml, recipe, with_values
 
 if TYPE_CHECKING:
     from cxrgan.data.dataset import Dataset
-    from cxrgan.training.checkpoint import RunFolder
+    from cxrgan.runs.folder import RunFolder
 
 DESCRIPTION = """Train GANs on chest X-rays and make images with them.
 
@@ -114,7 +116,7 @@ class Train:
     def run(self) -> int:
         from cxrgan.console import duration
         from cxrgan.data.dataset import load_dataset
-        from cxrgan.training.checkpoint import RunFolder
+        from cxrgan.runs.folder import RunFolder
         from cxrgan.training.loop import start
         from cxrgan.training.observers import require_tensorboard
 
@@ -168,7 +170,10 @@ class Generate:
     """Take the best checkpoint that `train --evaluate-every` found, not the newest."""
 
     def run(self) -> int:
-        from cxrgan.generate import load_generator, write_interpolation, write_npz, write_pngs
+        from cxrgan.generation.generator import load_generator
+        from cxrgan.generation.writers.gif import write_interpolation
+        from cxrgan.generation.writers.npz import write_npz
+        from cxrgan.generation.writers.png import write_pngs
 
         check_free(self.out, "the images")
         generator = load_generator(self.run_folder, best=self.best)
@@ -213,14 +218,14 @@ class Evaluate:
 
     def run(self) -> int:
         from cxrgan.console import Terminal
+        from cxrgan.evaluation.evaluate import check_rows_file, evaluate
         from cxrgan.evaluation.sets import is_run
         from cxrgan.files import write_json
-        from cxrgan.report import evaluation_notes, evaluation_tables
-        from cxrgan.runs import check_rows_file, measure
+        from cxrgan.report.tables import evaluation_notes, evaluation_tables
 
         if self.json:
             check_rows_file(self.json)
-        measured = measure(
+        measured = evaluate(
             self.target,
             self.data,
             num=self.num,
@@ -257,9 +262,8 @@ class Doctor:
     """A run folder. What `evaluate` measured of it counts too."""
 
     def run(self) -> int:
-        from cxrgan.runs import diagnose_run
-        from cxrgan.training.checkpoint import RunFolder
-        from cxrgan.training.doctor import write_diagnosis
+        from cxrgan.runs.folder import RunFolder
+        from cxrgan.training.doctor.diagnose import diagnose_run, write_diagnosis
 
         folder = RunFolder(self.run_folder)
         diagnosis = diagnose_run(folder)
@@ -280,7 +284,7 @@ class Report:
     """The HTML file; left out, report.html in that folder."""
 
     def run(self) -> int:
-        from cxrgan.page import check_report_file, write_report
+        from cxrgan.report.page import check_report_file, write_report
 
         file = self.out or self.target / "report.html"
         check_report_file(file)
@@ -311,9 +315,10 @@ class Experiments:
     """Processes of this machine, or a Ray cluster (extra `ray`): that of RAY_ADDRESS, or one on this machine."""
 
     def run(self) -> int:
-        from cxrgan.experiment_table import write_table
-        from cxrgan.experiments import EXPERIMENTS, Sweep, check, choose, prepare_data, read_experiments, run_sweep
-        from cxrgan.workers import Processes, RayCluster
+        from cxrgan.experiments.published import EXPERIMENTS
+        from cxrgan.experiments.sweep import Sweep, check, choose, prepare_data, read_experiments, run_sweep
+        from cxrgan.experiments.table import write_table
+        from cxrgan.experiments.workers import Processes, RayCluster
 
         if not 0 < self.scale <= 1:
             raise UserError(f"--scale is {self.scale:g}, but is a share of the length, above 0 and at most 1")
@@ -359,7 +364,7 @@ class TrainDomain:
     """Decides the first weights, the order of the images and their augmentation."""
 
     def run(self) -> int:
-        from cxrgan.evaluation.train_domain import DomainConfig, train_domain
+        from cxrgan.evaluation.rulers.train import DomainConfig, train_domain
 
         for file in (self.out, self.out.with_suffix(".json")):
             if file.exists() or self.out.suffix != ".safetensors":
@@ -381,8 +386,9 @@ class Demo:
     def run(self) -> int:
         from cxrgan.data.dataset import load_dataset
         from cxrgan.data.prepare import prepare
-        from cxrgan.generate import load_generator, write_pngs
-        from cxrgan.training.checkpoint import RunFolder
+        from cxrgan.generation.generator import load_generator
+        from cxrgan.generation.writers.png import write_pngs
+        from cxrgan.runs.folder import RunFolder
         from cxrgan.training.loop import start
 
         data, run, images = self.out / "data", self.out / "run", self.out / "images"
@@ -484,7 +490,7 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
         new_run = [f"--{name}" for name in ("recipe", "config", "run") if getattr(chosen, name)]
         if new_run:
             raise UserError(f"--resume goes on with a run as it is; leave out {' and '.join(new_run)}")
-        from cxrgan.training.checkpoint import RunFolder
+        from cxrgan.runs.folder import RunFolder
 
         settings = RunFolder(Path(chosen.resume)).read_info().config
     else:
@@ -498,7 +504,7 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
 def _train(
     folder: "RunFolder", config: TrainConfig | None, data: Path, dataset: "Dataset", tensorboard: bool = False
 ) -> int:
-    from cxrgan.runs import train_run
+    from cxrgan.api import train_run
 
     config = config or folder.read_info().config
     last = train_run(folder, config, data, dataset, tensorboard=tensorboard)

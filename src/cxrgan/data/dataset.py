@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrgan.errors import UserError
 from cxrgan.fields import open_regular, read_json
-from cxrgan.models.config import IMAGE_SIZES
+from cxrgan.images import IMAGE_SIZES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,12 +22,12 @@ from PIL import Image
 from cxrgan.console import console, track
 from cxrgan.data.dataset import FORMAT, SPLITS
 from cxrgan.data.decode import Unusable, check_sides, decode, read_image, to_grey
-from cxrgan.data.sources import Record, Source, open_source
+from cxrgan.data.sources.open import open_source
+from cxrgan.data.sources.record import Record, Source
 from cxrgan.errors import RunError, UserError
 from cxrgan.fields import MAX_WHOLE, shown
 from cxrgan.files import check_free, remove_leftovers, replacing, trouble, write_json
-from cxrgan.images import Fit, resize
-from cxrgan.models.config import check_image_size
+from cxrgan.images import Fit, check_image_size, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Real and generated images -> every metric as a row that says what it was measured with, beside its floor."""
+"""Two sets of images -> every metric as a row that says what it was measured with, beside its floor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cxrgan.console import ProgressBar
-from cxrgan.evaluation.features import FeatureNetwork, extract
+from cxrgan.evaluation.features import extract
 from cxrgan.evaluation.floor import Draws, kept_floors
 from cxrgan.evaluation.metrics import frechet_distance, inception_score, kernel_distance, manifold_metrics
+from cxrgan.evaluation.rulers.network import FeatureNetwork
 from cxrgan.evaluation.sets import ImageSet
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Features = NDArray[np.float32]
 
-Row = dict[str, Any]
+MetricRow = dict[str, Any]
 KID_SUBSET = 1000  # images; fewer where there are fewer
 KID_SUBSETS = 100
 FID_SCORE_TAP = "logits_unbiased"  # of the FID's network; other networks have logits that are for no Inception Score
@@ -35,7 +36,7 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricGroup:
     """Metrics that are computed together."""
 
     name: str
@@ -51,9 +52,9 @@ class Measure:
         return {metric: value for metric, (value, _) in (self.quick or self.values)(real, fake).items()}
 
 
-def evaluate(
+def compare(
     *, real: ImageSet, fake: ImageSet, networks: Sequence[FeatureNetwork], seed: int = 0, cache: Path | None = None
-) -> list[Row]:
+) -> list[MetricRow]:
     """Every metric with every network, for all images and for each class that both sides have.
 
     The images of both sides have one size. `seed` draws the real images of the floors, KID's subsets and the score's
@@ -61,7 +62,7 @@ def evaluate(
     `measure_floors`, None where there are too few real images: `n_floor` says how many stood on either side of a draw,
     and `floor_corrected` whether it was brought from there to the numbers of the comparison.
     """
-    rows: list[Row] = []
+    rows: list[MetricRow] = []
     for network in networks:
         if len(real.images) < real.num and network.sha256 not in real.known:
             rows.append(
@@ -97,12 +98,12 @@ def frechet_draws(num_features: int) -> int:
     return NUM_FRECHET_DRAWS if num_features <= FEW_FEATURES else NUM_DRAWS
 
 
-def unavailable(name: str, reason: str) -> Row:
+def unavailable(name: str, reason: str) -> MetricRow:
     """The row that stands for all metrics of a network that is not here."""
     return {"metric": "all", "value": None, "note": reason, "features": name}
 
 
-def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int) -> list[Measure]:
+def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int) -> list[MetricGroup]:
     """What is measured at which tap: the Frechet distance everywhere, the rest at the main one."""
 
     def distance(real: "Features", fake: "Features") -> Mapping[str, tuple[float, float | None]]:
@@ -123,23 +124,23 @@ def _measures(network: FeatureNetwork, taps: "Mapping[str, Features]", seed: int
         return {"inception_score": inception_score(logits=fake, seed=seed)}
 
     if network.main_tap.startswith("logits"):
-        return [Measure("score", network.main_tap, NUM_DRAWS, score, of_fake_alone=True)]
+        return [MetricGroup("score", network.main_tap, NUM_DRAWS, score, of_fake_alone=True)]
     main, few_subsets = network.main_tap, partial(kernel, num_subsets=-(-KID_SUBSETS // NUM_DRAWS))
     measures = [
-        Measure("distance", tap, frechet_draws(features.shape[1]), distance)
+        MetricGroup("distance", tap, frechet_draws(features.shape[1]), distance)
         for tap, features in taps.items()
         if not tap.startswith("logits")
     ]
     measures += [
-        Measure("kernel", main, NUM_DRAWS, kernel, few_subsets),
-        Measure("manifold", main, NUM_DRAWS, manifold),
+        MetricGroup("kernel", main, NUM_DRAWS, kernel, few_subsets),
+        MetricGroup("manifold", main, NUM_DRAWS, manifold),
     ]
     if FID_SCORE_TAP in taps:
-        measures.append(Measure("score", FID_SCORE_TAP, NUM_DRAWS, score, of_fake_alone=True))
+        measures.append(MetricGroup("score", FID_SCORE_TAP, NUM_DRAWS, score, of_fake_alone=True))
     return measures
 
 
-def _rows(measure: Measure, real: "Features", fake: "Features", seed: int, cache: Path | None) -> list[Row]:
+def _rows(measure: MetricGroup, real: "Features", fake: "Features", seed: int, cache: Path | None) -> list[MetricRow]:
     try:
         values = measure.values(real, fake)
     except ValueError as error:
@@ -148,7 +149,7 @@ def _rows(measure: Measure, real: "Features", fake: "Features", seed: int, cache
     floors = kept_floors(measure.floor_values, real, draws, name=measure.name, cache=cache)
     rows = []
     for metric, (value, std) in values.items():
-        row: Row = {"metric": metric, "value": value, "std": std}
+        row: MetricRow = {"metric": metric, "value": value, "std": std}
         row |= dict.fromkeys(("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected", "ratio"))
         if metric in floors:
             floor, numbers = floors[metric], draws.numbers(len(real))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrgan.evaluation.evaluate import NUM_DRAWS, frechet_draws
-from cxrgan.evaluation.features import FeatureNetwork, compute, extract
+from cxrgan.evaluation.compare import NUM_DRAWS, frechet_draws
+from cxrgan.evaluation.features import compute, extract
 from cxrgan.evaluation.floor import Draws, Floor, Measure, kept_floors
 from cxrgan.evaluation.metrics import Gaussian, fit_gaussian, frechet_between, frechet_distance, manifold_metrics
+from cxrgan.evaluation.rulers.network import FeatureNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

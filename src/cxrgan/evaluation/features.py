@@ -2,16 +2,18 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from safetensors.numpy import save
 
 from cxrgan.console import ProgressBar, console
+from cxrgan.device import full_float32
 from cxrgan.errors import UserError
+from cxrgan.evaluation.rulers.network import FeatureNetwork
 from cxrgan.files import write_bytes
 from cxrgan.tensors import read_tensors
 
@@ -20,35 +22,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 MAX_CACHE_BYTES = 4 * 2**30  # the oldest features go first
-
-
-class FeatureNetwork(Protocol):
-    """A network that metrics are measured with."""
-
-    @property
-    def name(self) -> str:
-        """What metric rows call it; another name for other weights."""
-
-    @property
-    def sha256(self) -> str:
-        """Of all that decides its numbers: the weights and the precision."""
-
-    @property
-    def resize(self) -> str:
-        """How it brings images to its own size."""
-
-    @property
-    def main_tap(self) -> str:
-        """The tap for all metrics but the Frechet distance, which is measured at every one.
-
-        One of `logits` means that the network gives the Inception Score alone.
-        """
-
-    def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(N, 1, H, W) uint8 -> tap -> (N, D) float32; taps that begin with `logits` are for the Inception Score.
-
-        The images come on the CPU; the network takes them to where it is, and what it gives may stay there.
-        """
 
 
 def cache_folder() -> Path:
@@ -117,18 +90,6 @@ def compute(
             parts.setdefault(tap, []).append(values.float().cpu())
         advance(len(batch))
     return {tap: torch.cat(values).numpy() for tap, values in parts.items()}
-
-
-@contextlib.contextmanager
-def full_float32() -> Iterator[None]:
-    """No TF32 on a GPU: it would round as bf16 does, and the numbers are to be those of any device."""
-    products = torch.backends.cuda.matmul
-    was, products.allow_tf32 = products.allow_tf32, False
-    try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        products.allow_tf32 = was
 
 
 def _shrink(cache: Path) -> None:

@@ -12,12 +12,12 @@ from cxrgan.console import console
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.decode import Unusable, decode, read_image
 from cxrgan.data.prepare import decode_records
-from cxrgan.data.sources import folder_source
+from cxrgan.data.sources.folder import folder_source
 from cxrgan.errors import UserError
-from cxrgan.generate import is_shipped, load_generator
-from cxrgan.models.config import IMAGE_SIZES
-from cxrgan.shipped import GENERATORS, REFERENCES, read_card, read_reference
-from cxrgan.training.checkpoint import RunFolder
+from cxrgan.generation.generator import is_shipped, load_generator
+from cxrgan.generation.shipped import GENERATORS, REFERENCES, read_card, read_reference
+from cxrgan.images import IMAGE_SIZES
+from cxrgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

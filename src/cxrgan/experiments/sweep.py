@@ -12,62 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cxrgan.api import train_run
 from cxrgan.console import console
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
-from cxrgan.evaluation import RULERS, Ruler
+from cxrgan.evaluation.evaluate import evaluate
+from cxrgan.evaluation.rulers import RULERS
+from cxrgan.experiments.published import MEASURED_EVERY, RULERS_DURING, Experiment
+from cxrgan.experiments.workers import Workers
 from cxrgan.files import trouble, write_json
 from cxrgan.lines import say
-from cxrgan.results import read_evaluation
-from cxrgan.runs import diagnose_run, measure, train_run
+from cxrgan.recipes.config import TrainConfig, check_same, with_values
+from cxrgan.recipes.named import recipe
+from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.results import read_evaluation
+from cxrgan.settings import read_toml
 from cxrgan.signals import as_interrupts
-from cxrgan.training.checkpoint import RunFolder, check_same
-from cxrgan.training.doctor import write_diagnosis
+from cxrgan.training.doctor.diagnose import diagnose_run, write_diagnosis
 from cxrgan.training.loop import start
-from cxrgan.training.recipes import RECIPES, TrainConfig, read_toml, recipe, with_values
-from cxrgan.workers import Workers
-
-RULERS_DURING: tuple[Ruler, ...] = ("domain", "inception")
-"""What a run is measured with while it trains: distances. The Inception Score is taken of the finished run."""
-MEASURED_EVERY = 500  # steps, before scaling: the second report's iterations are multiples of it
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a report printed; it names neither the tap nor the number of images behind its FID."""
-
-    inception_score: float
-    fid: float
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A run to be made and measured."""
-
-    name: str
-    """Also the name of its run folder."""
-    config: TrainConfig
-    published: Published | None = None
-
-
-REPORTED = {
-    "exp1": Published(2.0149, 1.0403),
-    "exp2": Published(1.7195, 0.7332),
-    "exp3": Published(1.5632, 0.4905),
-    "exp4": Published(1.8693, 1.4619),
-    "exp5": Published(1.0088, 248.79, "the samples were noise"),
-    "exp6": Published(1.0010, 148.63, "poor samples"),
-}
-"""The first report's six experiments."""
-
-EXPERIMENTS = (
-    *(Experiment(name, RECIPES[name], published) for name, published in REPORTED.items()),
-    Experiment("fast-64", replace(RECIPES["fast-64"], conditional=True)),
-    Experiment("stable-128", replace(RECIPES["stable-128"], conditional=True, epochs=RECIPES["exp5"].epochs)),
-)
-"""The six, and the stable recipe by class at the same budgets."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +191,7 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
     if num_steps not in folder.steps() and train_run(folder, config, data, dataset, rulers=RULERS_DURING) < num_steps:
         return  # asked to stop
     num = sweep.num_measured(len(dataset.images))
-    write_json(folder.path / "evaluation.json", measure(folder.path, data, num=num, rulers=RULERS))
+    write_json(folder.path / "evaluation.json", evaluate(folder.path, data, num=num, rulers=RULERS))
     write_diagnosis(folder.diagnosis_file, diagnose_run(folder))
 
 

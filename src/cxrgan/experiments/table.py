@@ -9,13 +9,15 @@ from typing import Any
 
 from cxrgan import __version__
 from cxrgan.console import duration
-from cxrgan.evaluation.evaluate import FID_SCORE_TAP
-from cxrgan.experiments import MEASURED_EVERY, Experiment, Published, Sweep
+from cxrgan.evaluation.compare import FID_SCORE_TAP
+from cxrgan.experiments.published import MEASURED_EVERY, Experiment, Published
+from cxrgan.experiments.sweep import Sweep
 from cxrgan.files import write_bytes, write_json
-from cxrgan.report import UNEQUAL, evaluation_notes, is_unequal
-from cxrgan.results import read_diagnosis, read_failure
-from cxrgan.training.checkpoint import FREE_TO_CHANGE
-from cxrgan.training.recipes import DCGAN, TrainConfig, differences
+from cxrgan.recipes.config import FREE_TO_CHANGE, TrainConfig
+from cxrgan.recipes.named import DCGAN
+from cxrgan.report.tables import UNEQUAL, evaluation_notes, is_unequal
+from cxrgan.runs.results import read_diagnosis, read_failure
+from cxrgan.settings import differences
 
 TAPS = ("64", "192", "768", "2048")
 DOMAIN_TAP = "features"

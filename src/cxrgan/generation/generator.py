@@ -1,27 +1,22 @@
 """A trained run -> images, interpolations and their files."""
 
-import contextlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
+from cxrgan.device import choose_device
 from cxrgan.errors import UserError
-from cxrgan.fields import is_name
-from cxrgan.files import check_free, remove_leftovers, replacing
-from cxrgan.images import SHEET, SYNTHETIC, encode_png, grid
-from cxrgan.models.config import DCGANConfig
-from cxrgan.models.networks import build_generator
-from cxrgan.models.sampling import MAX_SEED, render, seed_labels, seed_latents, with_classes
-from cxrgan.shipped import GENERATORS, read_generator
-from cxrgan.training.checkpoint import RunFolder, load_network
-from cxrgan.training.device import choose_device
+from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latents, with_classes
+from cxrgan.generation.shipped import GENERATORS, read_generator
+from cxrgan.models.build import build_generator
+from cxrgan.models.config import ModelConfig
+from cxrgan.runs.checkpoint import load_network
+from cxrgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
 class TrainedGenerator:
     """A generator with its weights; made by `load_generator`."""
 
-    config: DCGANConfig
+    config: ModelConfig
     network: nn.Module
     step: int
     classes: Mapping[str, int]
@@ -124,44 +119,3 @@ def _ready(network: nn.Module) -> nn.Module:
     network.eval().requires_grad_(False)
     network.to(device=choose_device("auto"), memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
-
-
-def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
-    """One PNG an image, named by its seed, in a folder of its class if it has one; `grid.png` with up to 64."""
-    for label in set(labels) - {""}:
-        if not is_name(label):
-            raise UserError(f"the class {label!r} cannot name a folder of images; --format npz writes none")
-    with _new_folder(out) as folder:
-        for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
-            (folder / label).mkdir(exist_ok=True)
-            (folder / label / f"seed-{seed:06d}.png").write_bytes(encode_png(image, SYNTHETIC))
-        (folder / SHEET).write_bytes(encode_png(grid(images[:64]), SYNTHETIC))
-
-
-def write_npz(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
-    """`images.npz` with `images` (N, M, M) uint8, `labels` (N,) text, empty without classes, and `seeds` (N,) int64."""
-    seeds = np.arange(first_seed, first_seed + len(images))
-    content = io.BytesIO()  # on a full disk, a zip file that is half-written hides the reason
-    np.savez_compressed(content, images=images, labels=np.array(labels), seeds=seeds)
-    with _new_folder(out) as folder:
-        (folder / "images.npz").write_bytes(content.getvalue())
-
-
-def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:
-    """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back."""
-    name = f"interpolation-{seeds[0]}-{seeds[1]}"
-    strip = grid(images, columns=len(images))
-    first, *others = [Image.fromarray(image) for image in [*images, *images[-2:0:-1]]]
-    with _new_folder(out) as folder:
-        (folder / f"{name}.png").write_bytes(encode_png(strip, SYNTHETIC))
-        first.save(folder / f"{name}.gif", save_all=True, append_images=others, duration=120, loop=0)
-
-
-@contextlib.contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that becomes `out` as a whole or not at all; UserError where something lies there."""
-    check_free(out, "the images")
-    remove_leftovers(out)
-    with replacing(out) as folder:
-        folder.mkdir()
-        yield folder

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cxrgan.device import full_float32
 from cxrgan.images import to_uint8
-from cxrgan.models.config import DCGANConfig
+from cxrgan.models.config import ModelConfig
 
 MAX_SEED = 2**32 - 1  # on a CPU PyTorch's generator takes 32 bits: beyond, the same latents come again
 CHUNK = 16  # every forward pass has this many latents, so that the same kernels run whatever is asked for
@@ -27,7 +27,7 @@ def seed_labels(class_counts: Sequence[int], seeds: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.searchsorted(shares, draws, side="right"))
 
 
-def seed_latents(config: DCGANConfig, seeds: Sequence[int], labels: Tensor) -> Tensor:
+def seed_latents(config: ModelConfig, seeds: Sequence[int], labels: Tensor) -> Tensor:
     """The standard normal latent of each seed with its class (N,): (N, L_ch + classes, L_w, L_w) float32.
 
     The same on every device.

@@ -12,9 +12,9 @@ import numpy as np
 
 from cxrgan.errors import UserError
 from cxrgan.fields import Fields, read_bytes, read_json
-from cxrgan.models.config import DCGANConfig
+from cxrgan.models.config import ModelConfig
+from cxrgan.settings import from_dict
 from cxrgan.tensors import parse_tensors
-from cxrgan.training.recipes import from_dict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GENERATORS = ("cxr-64", "cxr-128")
 REFERENCES = ("kermany-64", "kermany-128")
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 MAX_ASSET_BYTES = 2**25
 MEND = "install cxrgan again"
 
@@ -31,7 +31,7 @@ MEND = "install cxrgan again"
 class ShippedGenerator:
     """A generator of the package."""
 
-    model: DCGANConfig
+    model: ModelConfig
     classes: Mapping[str, int]
     step: int
     weights: "Mapping[str, Tensor]"
@@ -60,7 +60,7 @@ def read_generator(name: str) -> ShippedGenerator:
     import torch
 
     card = _card(name)
-    model = from_dict(card.table("model").values, DCGANConfig(), where=f"{card.where}, model")
+    model = from_dict(card.table("model").values, ModelConfig(), where=f"{card.where}, model")
     wide = {
         key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in _tensors(name).items()
     }

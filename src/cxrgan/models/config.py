@@ -6,14 +6,14 @@ from typing import Literal
 
 from cxrgan.errors import UserError
 from cxrgan.fields import shown
+from cxrgan.images import IMAGE_SIZES, check_image_size
 
-IMAGE_SIZES = range(32, 257, 2)  # M = (L_w + 3) * 2^k with k >= 1 reaches every even size
 MAX_WEIGHTS = 2**30  # of both networks; training takes 16 bytes for each: the weight, its gradient, Adam's two means
 STYLE_WIDTH = 128  # of the stable generator's style
 
 
 @dataclass(frozen=True)
-class DCGANConfig:
+class ModelConfig:
     """The DCGAN of the reports: M x M images from L_ch x L_w x L_w latents, M = (L_w + 3) * 2^k."""
 
     image_size: int = 64
@@ -82,12 +82,6 @@ class DCGANConfig:
     def latent_shape(self) -> tuple[int, int, int]:
         """(L_ch, L_w, L_w)."""
         return (self.latent_channels, self.latent_size, self.latent_size)
-
-
-def check_image_size(size: int) -> None:
-    """Raise UserError unless a network for `size` x `size` pixels exists."""
-    if size not in IMAGE_SIZES:
-        raise UserError(f"image size is {shown(size)}, but must be an even number from 32 to 256, such as 64 or 128")
 
 
 def halvings(image_size: int) -> tuple[int, int]:

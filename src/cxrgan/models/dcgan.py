@@ -9,14 +9,14 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from cxrgan.models.config import DCGANConfig, halvings
+from cxrgan.models.config import ModelConfig, halvings
 from cxrgan.models.convolution import Double, Halve
 
 
 class Generator(nn.Sequential):
     """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
 
-    def __init__(self, config: DCGANConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
         layers: list[nn.Module] = [
             nn.ConvTranspose2d(
@@ -45,7 +45,7 @@ class Discriminator(nn.Sequential):
     term and class embedding are linear, and so add up to one weight vector for each class.
     """
 
-    def __init__(self, config: DCGANConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         slope = config.leaky_relu_slope
         num_halvings, side = halvings(config.image_size)
         widths = [config.ndf * 2**k for k in range(num_halvings)]

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cxrgan.models.config import STYLE_WIDTH, DCGANConfig, halvings
+from cxrgan.models.config import STYLE_WIDTH, ModelConfig, halvings
 from cxrgan.models.convolution import Double, Halve
 
 
 class Generator(nn.Module):
     """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
 
-    def __init__(self, config: DCGANConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = [config.ngf * 2**k for k in reversed(range(config.num_doublings))]
         num_inputs = config.latent_channels + config.num_classes
@@ -55,7 +55,7 @@ class ModulatedNorm(nn.Module):
 class Discriminator(nn.Sequential):
     """Images (N, channels, M, M) in [-1, 1] -> logits (N, classes or 1)."""
 
-    def __init__(self, config: DCGANConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         num_halvings, side = halvings(config.image_size)
         widths = [config.channels, *(config.ndf * 2**k for k in range(num_halvings))]
         layers: list[nn.Module] = []

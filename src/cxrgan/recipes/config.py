@@ -1,23 +1,17 @@
-"""What a training run is, as one frozen value, and the named recipes, each derived from another."""
+"""What a training run is, as one frozen value."""
 
-import difflib
 import math
-import tomllib
-import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+from cxrgan.device import Device, Precision
 from cxrgan.errors import UserError
-from cxrgan.fields import MAX_WHOLE, is_number, read_bytes, shown
-from cxrgan.models.config import DCGANConfig
+from cxrgan.fields import MAX_WHOLE, shown
+from cxrgan.models.config import ModelConfig
+from cxrgan.settings import differences, from_dict
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16"]
 Loss = Literal["non-saturating", "saturating", "relativistic"]
-Config = TypeVar("Config")
-MAX_TOML_BYTES = 2**20
 MAX_LENGTH = 10**10  # steps or epochs: centuries
 MAX_BYTES = 2**36  # of images and latents that are held at once
 
@@ -26,7 +20,7 @@ MAX_BYTES = 2**36  # of images and latents that are held at once
 class TrainConfig:
     """Everything that decides how a run goes; the run's images and weights follow from it, the data and the seed."""
 
-    model: DCGANConfig = field(default_factory=DCGANConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
     """The networks."""
     batch_size: int = 64
     """Real images a step; as many fakes are made."""
@@ -126,111 +120,23 @@ _AT_LEAST = {
     "keep_checkpoints": 1,
 }
 
-DCGAN = TrainConfig()
-"""The tutorial's DCGAN on one grey channel."""
-
-FAST_64 = replace(
-    DCGAN,
-    model=replace(DCGAN.model, networks="stable", latent_channels=128),
-    loss="relativistic",
-    gradient_penalty=0.025,
-    augment=1.0,
-    lr=5e-4,
-    beta1=0.0,
-    beta2=0.99,
-    epochs=40,
-    ema_halflife=10000,
-)
-"""The stable recipe in half an hour on one core: R3GAN's game, modulated DCGAN networks."""
-
-QUICK = replace(FAST_64, model=replace(FAST_64.model, ngf=32, ndf=32), steps=1200, batch_size=32, sample_every=200)
-"""A small network for a first look within minutes on two cores."""
-
-STABLE_64 = replace(FAST_64, epochs=200, ema_halflife=20000)
-"""The same for five times as long, averaged over twice as many images."""
-
-# From size to size the gradient is spread over four times the pixels, so that its square is a quarter: gamma times 4.
-STABLE_128 = replace(
-    STABLE_64,
-    model=replace(STABLE_64.model, image_size=128, ngf=32, ndf=32),
-    batch_size=32,
-    lr=3.5e-4,
-    gradient_penalty=4 * STABLE_64.gradient_penalty,
-)
-STABLE_256 = replace(
-    STABLE_128,
-    model=replace(STABLE_128.model, image_size=256, ngf=16, ndf=16),
-    gradient_penalty=4 * STABLE_128.gradient_penalty,
-)
-
-# The six experiments of the reports: three equal channels, batch 64, beta1 0.5, slope 0.2.
-EXP1 = replace(DCGAN, model=replace(DCGAN.model, channels=3), lr=1e-4)
-EXP2 = replace(EXP1, model=replace(EXP1.model, latent_channels=200))
-EXP3 = replace(EXP1, lr=2e-4)
-EXP4 = replace(EXP1, lr=1e-3)
-EXP5 = replace(EXP3, model=replace(EXP3.model, image_size=128, latent_size=5, ngf=128, ndf=32), epochs=20)
-EXP6 = replace(EXP3, model=replace(EXP3.model, image_size=128, ndf=16), epochs=20)
-
-RECIPES: Mapping[str, TrainConfig] = types.MappingProxyType(
+FREE_TO_CHANGE = frozenset(
     {
-        "dcgan": DCGAN,
-        "quick": QUICK,
-        "fast-64": FAST_64,
-        "stable-64": STABLE_64,
-        "stable-128": STABLE_128,
-        "stable-256": STABLE_256,
-        "exp1": EXP1,
-        "exp2": EXP2,
-        "exp3": EXP3,
-        "exp4": EXP4,
-        "exp5": EXP5,
-        "exp6": EXP6,
+        "epochs",
+        "steps",
+        "device",
+        "precision",
+        "compile",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "num_samples",
+        "evaluate_every",
+        "num_evaluated",
+        "keep_checkpoints",
     }
 )
-
-
-def recipe(name: str) -> TrainConfig:
-    """The recipe of this name; UserError lists the names there are."""
-    if name not in RECIPES:
-        raise UserError(f"there is no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
-    return RECIPES[name]
-
-
-def from_dict(values: Mapping[str, Any], base: Config, *, where: str) -> Config:
-    """`base` with the fields named in `values` (from JSON or TOML) put in; nested tables for nested configs.
-
-    A name that is no field and a value of another type or out of its range are a UserError that names `where`.
-    """
-    hints = get_type_hints(type(base))
-    names = [f.name for f in fields(base)]  # type: ignore[arg-type]
-    changes: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the names are {', '.join(names)}"
-            raise UserError(f"{where}: there is no setting {shown(name)}; {hint}")
-        current = getattr(base, name)
-        if is_dataclass(current) and isinstance(value, Mapping):
-            changes[name] = from_dict(value, current, where=f"{where}, {name}")
-        elif _is_of(value, hints[name]):
-            changes[name] = value
-        else:
-            raise UserError(f"{where}: {name} is {shown(value)}, but must be {_describe(hints[name])}")
-    try:
-        return replace(base, **changes)  # type: ignore[type-var]
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def read_toml(file: Path) -> dict[str, Any]:
-    """The values of a TOML file; UserError when it cannot be read."""
-    mend = "give a TOML file of settings"
-    try:
-        return tomllib.loads(read_bytes(file, MAX_TOML_BYTES, mend=mend).decode())
-    except FileNotFoundError:
-        raise UserError(f"cannot read {file}: there is no such file; {mend}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"cannot read {file}: {error}; {mend}") from error
+"""Settings that a resumed run may change: how long and where it runs, and what it writes, not what it computes."""
 
 
 def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str) -> TrainConfig:
@@ -238,32 +144,9 @@ def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str)
     return from_dict(values, replace(settings, steps=None) if "epochs" in values else settings, where=where)
 
 
-def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
-    """Fields in which two configs differ, by name, such as `lr` or `model.ngf`: (old, new)."""
-    flat_old, flat_new = _flat(asdict(old)), _flat(asdict(new))
-    return {name: (flat_old[name], flat_new[name]) for name in flat_old if flat_old[name] != flat_new[name]}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(_is_of(value, part) for part in get_args(hint))
-    if hint is bool or isinstance(value, bool):
-        return hint is bool and isinstance(value, bool)
-    return is_number(value) if hint is float else isinstance(value, hint)
-
-
-def _describe(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(value) for value in get_args(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(_describe(part) for part in get_args(hint) if part is not types.NoneType)
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
+def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
+    """UserError unless a run of `saved` can go on as `wanted`; names what differs."""
+    changed = {name: pair for name, pair in differences(saved, wanted).items() if name not in FREE_TO_CHANGE}
+    if changed:
+        listed = ", ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
+        raise UserError(f"{where} is of another configuration: {listed}; resume without that, or start a new run")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from cxrgan.chart import Line, chart
 from cxrgan.console import duration
 from cxrgan.data.dataset import Manifest, read_manifest
 from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides
@@ -26,12 +25,20 @@ from cxrgan.errors import UserError
 from cxrgan.fields import check_regular, read_bytes
 from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
-from cxrgan.report import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_notes, evaluation_remarks
-from cxrgan.results import read_diagnosis, read_evaluation, read_sweep_page
-from cxrgan.training.checkpoint import FREE_TO_CHANGE, RunFolder, RunInfo
-from cxrgan.training.doctor import TOO_EARLY
-from cxrgan.training.log import BEST_BY, History, LogReader, Row
-from cxrgan.training.recipes import RECIPES, differences
+from cxrgan.recipes.config import FREE_TO_CHANGE
+from cxrgan.recipes.named import RECIPES
+from cxrgan.report.chart import Line, chart
+from cxrgan.report.tables import (
+    EVALUATION_COLUMNS,
+    evaluation_cells,
+    evaluation_groups,
+    evaluation_notes,
+    evaluation_remarks,
+)
+from cxrgan.runs.folder import RunFolder, RunInfo
+from cxrgan.runs.log import BEST_BY, History, LogReader, Row
+from cxrgan.runs.results import TOO_EARLY, read_diagnosis, read_evaluation, read_sweep_page
+from cxrgan.settings import differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +47,7 @@ TITLE_END = ": report of cxrgan</title>"  # by which a report is known again
 HEAD_BYTES = 4096  # of a report, with its title
 MAX_REPORT_BYTES = 2**40
 LONG_CELL = 40  # characters, tags included, of a cell that may break into lines
-SHARES = (1 / 4, 1 / 2, 3 / 4, 1)  # of the run, at which samples over time are shown
+MOMENTS = (1 / 4, 1 / 2, 3 / 4, 1)  # of the run, at which samples over time are shown
 WIDEST, HALF, QUARTER = 1060, 540, 270  # pixels of a picture over the whole page, over half and a quarter of it
 
 CSS = """
@@ -376,7 +383,7 @@ def _samples_over_time(folder: RunFolder, info: RunInfo) -> str:
     if len(grids) < 2:
         return ""
     last = max(grids)
-    chosen = sorted({min(grids, key=lambda step: abs(step - share * last)) for share in SHARES})
+    chosen = sorted({min(grids, key=lambda step: abs(step - share * last)) for share in MOMENTS})
     across = max(1, QUARTER // (info.config.model.image_size + GAP))
     figures = []
     for step in chosen:

@@ -17,23 +17,16 @@ from torch import Tensor
 
 from cxrgan.console import console
 from cxrgan.data.dataset import Dataset, batch_indices
-from cxrgan.device import full_float32
+from cxrgan.device import can_compile, choose_device, choose_precision, full_float32
 from cxrgan.errors import RunError, UserError
+from cxrgan.generation.latents import render, seed_labels, seed_latents
 from cxrgan.images import SYNTHETIC, grid, save_png
-from cxrgan.models.sampling import render, seed_labels, seed_latents
 from cxrgan.models.stable import BatchSpread
-from cxrgan.training.checkpoint import (
-    Progress,
-    RunFolder,
-    RunInfo,
-    check_same,
-    load_checkpoint,
-    save_checkpoint,
-)
-from cxrgan.training.device import can_compile, choose_device, choose_precision
-from cxrgan.training.log import Best, Row, cut_after
+from cxrgan.recipes.config import TrainConfig, check_same
+from cxrgan.runs.checkpoint import Progress, load_checkpoint, save_checkpoint
+from cxrgan.runs.folder import RunFolder, RunInfo
+from cxrgan.runs.log import Best, Row, append_rows, cut_after
 from cxrgan.training.probe import opinion, sample_health
-from cxrgan.training.recipes import TrainConfig
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
 
 if TYPE_CHECKING:
@@ -372,7 +365,7 @@ def _advice(folder: RunFolder) -> str:
 
 def _note(folder: RunFolder, rows: Sequence[Row], observers: Sequence[Observer]) -> None:
     """New lines of metrics.jsonl, which the observers hear of."""
-    folder.append_rows(rows)
+    append_rows(folder.metrics_file, rows)
     for observer in observers:
         observer.on_rows(rows)
 

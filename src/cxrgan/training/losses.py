@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from cxrgan.training.recipes import Loss
+from cxrgan.recipes.config import Loss
 
 
 def discriminator_loss(*, real: Tensor, fake: Tensor, kind: Loss) -> Tensor:

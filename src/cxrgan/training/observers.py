@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from cxrgan.console import ProgressBar
 from cxrgan.errors import UserError
-from cxrgan.training.checkpoint import RunFolder
-from cxrgan.training.doctor import diagnose, write_diagnosis
-from cxrgan.training.log import History, LogReader, Row
-from cxrgan.training.readings import Readings
+from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.log import History, LogReader, Row
+from cxrgan.training.doctor.diagnose import diagnose, write_diagnosis
+from cxrgan.training.doctor.readings import Readings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ class Plots:
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
         if step > 0:
-            from cxrgan.report import plot_losses, plot_metrics
+            from cxrgan.report.figures import plot_losses, plot_metrics
 
             self._log.read_on()
             plot_losses(self._history, self._folder.path / "losses.png", relativistic=self._relativistic)

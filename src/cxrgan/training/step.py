@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrgan.generation.latents import with_classes
 from cxrgan.images import to_float
+from cxrgan.models.build import build_discriminator, build_generator
 from cxrgan.models.dcgan import initialise
-from cxrgan.models.networks import build_discriminator, build_generator
-from cxrgan.models.sampling import with_classes
+from cxrgan.recipes.config import TrainConfig
 from cxrgan.training.augment import augment
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
-from cxrgan.training.recipes import TrainConfig
 
 LOSSES = ("loss_d", "loss_g", "d_real", "d_fake", "margin", "grad_d", "grad_g")
 PENALTIES = ("r1", "r2")

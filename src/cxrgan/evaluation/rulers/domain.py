@@ -15,10 +15,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cxrgan.device import Device, choose_device
 from cxrgan.errors import UserError
 from cxrgan.files import write_bytes
-from cxrgan.training.device import choose_device
-from cxrgan.training.recipes import Device
 
 NAME = "cxr-domain-v1"
 CLASSES = ("NORMAL", "bacteria", "virus")
@@ -46,7 +45,7 @@ class DomainNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Convolution(1, STEM_WIDTH, kernel_size=5, stride=2)
+        self.stem = NormedConvolution(1, STEM_WIDTH, kernel_size=5, stride=2)
         narrow = (STEM_WIDTH, *WIDTHS[:-1])
         pairs = zip(narrow, WIDTHS, strict=True)
         self.stages = nn.ModuleList(
@@ -73,7 +72,7 @@ class DomainNetwork(nn.Module):
     def fold(self) -> None:
         """Put every BatchNorm into the convolution before it; the network must be in eval mode."""
         for module in self.modules():
-            if isinstance(module, Convolution):
+            if isinstance(module, NormedConvolution):
                 module.fold()
 
 
@@ -82,18 +81,18 @@ class Residual(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__()
-        self.first = Convolution(width_in, width_out, kernel_size=3, stride=stride)
-        self.second = Convolution(width_out, width_out, kernel_size=3)
+        self.first = NormedConvolution(width_in, width_out, kernel_size=3, stride=stride)
+        self.second = NormedConvolution(width_out, width_out, kernel_size=3)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1:  # averaging first, so that no pixel is skipped
-            self.shortcut = nn.Sequential(nn.AvgPool2d(stride), Convolution(width_in, width_out, kernel_size=1))
+            self.shortcut = nn.Sequential(nn.AvgPool2d(stride), NormedConvolution(width_in, width_out, kernel_size=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.shortcut(x) + self.second(F.relu(self.first(x))))
 
 
-class Convolution(nn.Module):
-    """Convolution that keeps the size up to its stride, with BatchNorm until it is folded."""
+class NormedConvolution(nn.Module):
+    """NormedConvolution that keeps the size up to its stride, with BatchNorm until it is folded."""
 
     def __init__(self, width_in: int, width_out: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cxrgan.evaluation.inception_layers import SIZE, InceptionV3, load
-from cxrgan.evaluation.inception_weights import PublishedWeights
-from cxrgan.training.recipes import Device
+from cxrgan.device import Device
+from cxrgan.evaluation.rulers.inception_layers import SIZE, InceptionV3, load
+from cxrgan.evaluation.rulers.inception_weights import PublishedWeights
 
 IMAGENET_WEIGHTS = PublishedWeights(
     url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cxrgan.evaluation.inception_layers import SIZE, InceptionV3, load
-from cxrgan.evaluation.inception_weights import PublishedWeights
-from cxrgan.training.recipes import Device
+from cxrgan.device import Device
+from cxrgan.evaluation.rulers.inception_layers import SIZE, InceptionV3, load
+from cxrgan.evaluation.rulers.inception_weights import PublishedWeights
 
 FID_WEIGHTS = PublishedWeights(
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
@@ -40,11 +40,11 @@ class Inception(InceptionV3):
         super().__init__(pool=average_inside, last_pool=largest, num_classes=1008)
 
     def taps(self, images: Tensor) -> dict[str, Tensor]:
-        taps = self.features((resize(images) - 128) / 128)
+        taps = self.features((tensorflow_resize(images) - 128) / 128)
         return taps | {"logits_unbiased": taps["2048"] @ self.fc_weight.T}
 
 
-def resize(images: Tensor) -> Tensor:
+def tensorflow_resize(images: Tensor) -> Tensor:
     """(N, C, H, W) uint8 -> (N, C, 299, 299) float32 in [0, 255], channels last, as TensorFlow 1 does it.
 
     Bilinear between the pixel at the rounded-down source position i * H / 299 and the next one: corners, not centres,

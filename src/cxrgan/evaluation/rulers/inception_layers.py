@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cxrgan.evaluation.inception_weights import PublishedWeights, Weights, find_weights, read_weights
-from cxrgan.training.device import choose_device, choose_precision
-from cxrgan.training.recipes import Device
+from cxrgan.device import Device, choose_device, choose_precision
+from cxrgan.evaluation.rulers.inception_weights import PublishedWeights, Weights, find_weights, read_weights
 
 Pool = Callable[[Tensor], Tensor]
 Network = TypeVar("Network", bound="InceptionV3")
@@ -123,7 +122,7 @@ class MixedB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch3x3(x), double, halve(x)], 1)
+        return torch.cat([self.branch3x3(x), double, max_pool(x)], 1)
 
 
 class MixedC(nn.Module):
@@ -164,7 +163,7 @@ class MixedD(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
-        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, halve(x)], 1)
+        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, max_pool(x)], 1)
 
 
 class MixedE(nn.Module):
@@ -257,9 +256,9 @@ class InceptionV3(nn.Module):
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3 or 1, 299, 299) float32 in [-1, 1] -> `64`, `192`, `768` and `2048`, averaged over their positions."""
         taps = {}
-        x = halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))  # (N, 64, 73, 73)
+        x = max_pool(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))  # (N, 64, 73, 73)
         taps["64"] = mean(x)
-        x = halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))  # (N, 192, 35, 35)
+        x = max_pool(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))  # (N, 192, 35, 35)
         taps["192"] = mean(x)
         x = self.Mixed_6a(self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x))))
         x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(x))))  # (N, 768, 17, 17)
@@ -307,7 +306,7 @@ def diffuse(weight: Tensor) -> Tensor:
     return rounded.view_as(weight)
 
 
-def halve(x: Tensor) -> Tensor:
+def max_pool(x: Tensor) -> Tensor:
     """Maximum over 3 x 3 at every second position."""
     return F.max_pool2d(x, 3, 2)
 

@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cxrgan.device import Device, choose_device
 from cxrgan.errors import UserError
-from cxrgan.training.device import choose_device
-from cxrgan.training.recipes import Device
 
 XRV_SIZE, RAD_DINO_SIZE = 224, 518  # pixels a side that they were trained at
 

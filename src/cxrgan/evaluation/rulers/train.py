@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from cxrgan import __version__
 from cxrgan.console import ProgressBar
 from cxrgan.data.dataset import Dataset, batch_indices, load_dataset, read_manifest
-from cxrgan.data.sources import CC_BY, KERMANY
+from cxrgan.data.sources.record import CC_BY, KERMANY
+from cxrgan.device import Device, Precision, choose_device, choose_precision
 from cxrgan.errors import UserError
-from cxrgan.evaluation.domain import (
+from cxrgan.evaluation.rulers.domain import (
     CLASSES,
     INPUT_SIZE,
     NAME,
@@ -37,15 +38,13 @@ from cxrgan.evaluation.domain import (
     to_input,
 )
 from cxrgan.files import write_json
-from cxrgan.training.device import choose_device, choose_precision
-from cxrgan.training.recipes import Device, Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ORIGIN = re.compile(r"(?:person\d+_(bacteria|virus)|(?:NORMAL2-)?IM-\d+)[-_]")
 PREDICT_BATCH = 128
-NUM_TEXTURES = 4  # what `augment` tells of an image: blur, noise, JPEG loss, lost resolution
+NUM_TEXTURES = 4  # what `spoil` tells of an image: blur, noise, JPEG loss, lost resolution
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def fit(data: Examples, config: DomainConfig, device: torch.device) -> "tuple[Do
         for step in range(num_steps):
             order = batch_indices(step, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
             rows = torch.from_numpy(order)
-            images, texture = augment(to_input(data.images[rows].to(device)), _generator(config.seed, step))
+            images, texture = spoil(to_input(data.images[rows].to(device)), _generator(config.seed, step))
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 pooled, logits = network.read(images)
                 guessed = texture_head(pooled[:, : texture_head.in_features]).float()
@@ -174,7 +173,7 @@ def fit(data: Examples, config: DomainConfig, device: torch.device) -> "tuple[Do
     return network, np.array(losses)
 
 
-def augment(x: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def spoil(x: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """(N, 1, M, M) in [-1, 1] -> the same after another pose, exposure and machine, and how it was spoilt (N, 4).
 
     That is blur, noise, JPEG loss and lost resolution, each in [0, 1] and 0 for about half of the images. No mirror
@@ -257,7 +256,7 @@ def finished(network: DomainNetwork, data: Examples, seed: int, device: torch.de
     network.half().float()  # the scale is that of the network which is shipped
     batches = [to_input(part.to(device)) for part in data.images.split(PREDICT_BATCH)]
     whole = torch.cat([network.read(x)[0] for x in batches])
-    spoilt = torch.cat([network.read(augment(x, _generator(seed, i))[0])[0] for i, x in enumerate(batches)])
+    spoilt = torch.cat([network.read(spoil(x, _generator(seed, i))[0])[0] for i, x in enumerate(batches)])
     network.centre.copy_(whole.mean(0))
     network.scale.copy_(1 / spoilt.std(0).clamp_min(1e-3))
     return network.cpu()

@@ -4,12 +4,17 @@ It looks at medians over windows of steps, so that a single odd step is no alarm
 end of the rows it is given. The limits were set by the runs of `docs/doctor.md`.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cxrgan.files import write_json
-from cxrgan.training.doctor_game import (
+from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.log import LogReader
+from cxrgan.runs.results import TOO_EARLY, read_evaluation
+from cxrgan.training.doctor.game import (
     blind,
     discriminator_weak,
     discriminator_won,
@@ -18,10 +23,8 @@ from cxrgan.training.doctor_game import (
     overfitting,
     vanishing,
 )
-from cxrgan.training.doctor_images import getting_worse, lost_variety, mode_collapse, no_longer_falls, noise
-from cxrgan.training.readings import Finding, Measured, Readings
-
-TOO_EARLY = "too early to say"
+from cxrgan.training.doctor.images import getting_worse, lost_variety, mode_collapse, no_longer_falls, noise
+from cxrgan.training.doctor.readings import Finding, Measured, Readings
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,28 @@ def write_diagnosis(path: Path, diagnosis: Diagnosis) -> None:
     """`diagnosis.json`: the last step looked at, the verdict and the findings."""
     findings = [asdict(finding) for finding in diagnosis.findings]
     write_json(path, {"step": diagnosis.step, "verdict": diagnosis.verdict, "findings": findings})
+
+
+def diagnose_run(folder: RunFolder) -> Diagnosis:
+    """What the doctor says of a run by its files: metrics.jsonl, and evaluation.json where there is one."""
+    folder.read_info()  # a folder that is no run is said to be none
+    readings = Readings()
+    LogReader(folder.metrics_file, readings.add).read_on()
+    return diagnose(readings, _evaluated(folder.path / "evaluation.json", readings.step))
+
+
+def _evaluated(file: Path, last_step: int) -> list[Measured]:
+    """The metrics of evaluation.json that have a floor of no more images; none where it is not there."""
+    found = read_evaluation(file)
+    of_step = re.search(r", step (\d{1,18})$", found.get("target", ""))
+    step = int(of_step[1]) if of_step else last_step
+    return [
+        Measured(step, row["metric"], row["label"], row["value"], row["floor"])
+        for row in found.get("rows", [])
+        if row["value"] is not None and row["floor"] is not None and not _has_fewer(row)
+    ]
+
+
+def _has_fewer(row: Mapping[str, Any]) -> bool:
+    """Whether an evaluation from before `floor_std` has fewer fakes than its floor: fewer images have less variety."""
+    return isinstance(row["n_floor"], int) and row["n_fake"] < row["n_floor"]

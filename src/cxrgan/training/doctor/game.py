@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from cxrgan.training.doctor_images import FLAT, NOISY, collapsed
-from cxrgan.training.log import Row
-from cxrgan.training.readings import PATIENCE, Finding, Readings, since
+from cxrgan.runs.log import Row
+from cxrgan.training.doctor.images import FLAT, NOISY, collapsed
+from cxrgan.training.doctor.readings import PATIENCE, Finding, Readings, since
 
 SURE_MARGIN = 12.0  # mean logit difference: odds of 160,000 to 1
 FAR_MARGIN = 3.0  # too much where the samples are poor: odds of 20 to 1

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from cxrgan.training.log import Row
-from cxrgan.training.readings import PATIENCE, Finding, Measured, Readings, since
+from cxrgan.runs.log import Row
+from cxrgan.training.doctor.readings import PATIENCE, Finding, Measured, Readings, since
 
 POOR_DIVERSITY = 0.35  # of the real images'
 MANY_REPEATS = 0.5  # of the samples

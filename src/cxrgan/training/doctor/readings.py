@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from cxrgan.training.log import BEST_BY, Curve, Row, kind_of
+from cxrgan.runs.log import BEST_BY, Curve, Row, kind_of
 
 WINDOW = 50  # steps whose median is one reading
 PATIENCE = 3  # readings, probes or measurements in a row that make a finding

@@ -1,0 +1,70 @@
+"""What a source says of its images: where each is and what is known of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CC_BY = "CC BY 4.0"
+KERMANY = (
+    "Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for "
+    "Classification, Mendeley Data, v2, doi 10.17632/rscbjbr9sj"
+)
+MEDMNIST = f"Yang et al.: MedMNIST v2, Scientific Data, 2023, doi 10.1038/s41597-022-01721-8; made from {KERMANY}"
+
+
+class MadeImage(Protocol):
+    """An image that is no file; cheap until it is loaded."""
+
+    def load(self) -> "NDArray[np.uint8]":
+        """(H, W) or (H, W, 3) uint8."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImage:
+    """One image of a larger array."""
+
+    array: "NDArray[np.uint8]"
+
+    def load(self) -> "NDArray[np.uint8]":
+        """(H, W) or (H, W, 3) uint8."""
+        return self.array
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a source, not yet decoded."""
+
+    image: Path | MadeImage
+    """A file to decode, or something that makes the pixels."""
+    label: str | None
+    """The class; None where the source has none."""
+    patient: str | None
+    """Who is on the image; None where nobody says, and then the image is a patient of its own."""
+    split: str | None
+    """train, val or test; None throughout a source that has no split."""
+    origin: str
+    """Its place in the source, the same on every machine."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Something in the source that cannot be used, and why."""
+
+    origin: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that a source offers."""
+
+    name: str
+    license: str | None
+    citation: str | None
+    records: tuple[Record, ...]
+    rejected: tuple[Rejected, ...] = ()

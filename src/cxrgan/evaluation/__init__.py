@@ -1,0 +1,1 @@
+"""Real and generated images -> numbers beside their floors."""

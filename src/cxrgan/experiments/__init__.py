@@ -1,0 +1,1 @@
+"""Runs that are made and measured alike, in one table."""

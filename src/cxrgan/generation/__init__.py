@@ -1,0 +1,1 @@
+"""Seeds -> images -> files."""

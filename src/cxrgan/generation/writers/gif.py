@@ -1,0 +1,24 @@
+"""An interpolation as a strip and a GIF."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from cxrgan.generation.writers.place import new_folder
+from cxrgan.images import SYNTHETIC, encode_png, grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:
+    """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back."""
+    name = f"interpolation-{seeds[0]}-{seeds[1]}"
+    strip = grid(images, columns=len(images))
+    first, *others = [Image.fromarray(image) for image in [*images, *images[-2:0:-1]]]
+    with new_folder(out) as folder:
+        (folder / f"{name}.png").write_bytes(encode_png(strip, SYNTHETIC))
+        first.save(folder / f"{name}.gif", save_all=True, append_images=others, duration=120, loop=0)

@@ -1,0 +1,1 @@
+"""A run folder, or many -> plots and pages; reads files, computes nothing anew."""
