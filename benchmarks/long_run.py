@@ -25,8 +25,8 @@ from cxrgan.data.dataset import load_dataset
 from cxrgan.data.prepare import prepare
 from cxrgan.models.config import ModelConfig
 from cxrgan.recipes.named import DCGAN
-from cxrgan.report.figures import PLOTTED, plot_losses, plot_metrics
-from cxrgan.report.page import write_report
+from cxrgan.reports.figures import PLOTTED, plot_losses, plot_metrics
+from cxrgan.reports.page import write_report
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import History, LogReader, Row, append_rows, cut_after
 from cxrgan.training.doctor.diagnose import diagnose, diagnose_run, write_diagnosis

@@ -15,7 +15,7 @@ ORDER = (
     "models",
     "recipes",
     "runs",
-    "report",
+    "reports",
     "generation.writers",
     "generation",
     "training.doctor",

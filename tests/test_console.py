@@ -20,7 +20,7 @@ def test_step_and_time_stay_on_a_narrow_terminal_and_the_text_gives_way(
     monkeypatch.setenv("TERM", "xterm-256color")
     stream = io.StringIO()
     monkeypatch.setattr(console, "console", Console(file=stream, force_terminal=True, width=width, soft_wrap=True))
-    with ProgressBar(title, 162_000, done=161_000) as bar:
+    with console.speaking(), ProgressBar(title, 162_000, done=161_000) as bar:
         for _ in range(3):
             bar.advance(10, TEXT)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue()).rstrip().splitlines()

@@ -35,7 +35,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from cxrgan.cli.main import Evaluate, Experiments, Generate, Prepare, Train, TrainDomain, main
+from cxrgan.cli.evaluate import Evaluate
+from cxrgan.cli.experiments import Experiments
+from cxrgan.cli.generate import Generate
+from cxrgan.cli.main import main
+from cxrgan.cli.prepare import Prepare
+from cxrgan.cli.train import Train
+from cxrgan.cli.train_domain import TrainDomain
 from cxrgan.experiments.sweep import Sweep, read_experiments, run_experiment
 from cxrgan.experiments.table import write_table
 from cxrgan.fields import printable

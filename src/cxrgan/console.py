@@ -1,10 +1,16 @@
-"""Progress for people: a live bar with an ETA on a terminal, a plain line now and then elsewhere."""
+"""Progress and warnings for people: on a terminal, in a notebook, or not at all.
 
+A library is silent unless it is asked: `speaking` asks. The command line does so for all that it runs.
+"""
+
+import contextlib
+import html
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +31,10 @@ from cxrgan.fields import printable
 Item = TypeVar("Item")
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines where the output is no terminal
+NOTEBOOK_INTERVAL = 0.5  # seconds between two drawings of a notebook's bar
+
+Voice = Literal["silent", "terminal", "notebook"]
+_voice: Voice = "silent"
 
 
 class Terminal(Console):
@@ -44,18 +54,49 @@ class Terminal(Console):
 console = Terminal(stderr=True, soft_wrap=True)
 
 
+@contextlib.contextmanager
+def speaking(progress: bool | None = True) -> Iterator[None]:
+    """Within, progress is shown: always, never, or, for None, where it was before and in a notebook."""
+    global _voice
+    before = _voice
+    if progress is False:
+        _voice = "silent"
+    elif _in_notebook():
+        _voice = "notebook"
+    elif progress:
+        _voice = "terminal"
+    try:
+        yield
+    finally:
+        _voice = before
+
+
+def warn(text: str) -> None:
+    """Something to know that stops nothing: a line on the terminal, a Python warning for those who call a function."""
+    if _voice == "terminal":
+        console.print(text, style="yellow")
+    else:
+        warnings.warn(printable(text), stacklevel=2)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 class ProgressBar:
     """A count towards `total`, with a free text at its end; a context manager.
 
     On a terminal it is a live bar; elsewhere, and on one that TERM calls dumb, a line every `PLAIN_INTERVAL` seconds
-    and one at the end.
+    and one at the end. In a notebook it is a bar in the cell's output. Unless somebody is `speaking` it is nothing.
     """
 
     def __init__(self, title: str, total: int, *, done: int = 0) -> None:
         self.title, self.total, self.done, self._first = printable(title), total, done, done
         self._text = ""
         self._live: Progress | None = None
-        if console.is_terminal and not console.is_dumb_terminal:
+        self._cell: Any = None
+        if _voice == "terminal" and console.is_terminal and not console.is_dumb_terminal:
             self._live = Progress(*_columns(console.width), console=console)
             self._task = self._live.add_task(self.title, total=total, completed=done, text="")
 
@@ -63,6 +104,8 @@ class ProgressBar:
         self._started = self._printed = time.monotonic()
         if self._live:
             self._live.start()
+        elif _voice == "notebook":
+            self._draw()
         return self
 
     def __exit__(
@@ -70,25 +113,44 @@ class ProgressBar:
     ) -> None:
         if self._live:
             self._live.stop()
-        elif self._printed != self._started or kind is None:
+        elif _voice == "notebook":
+            self._draw()
+        elif _voice == "terminal" and (self._printed != self._started or kind is None):
             self._print_line()
 
     def advance(self, count: int = 1, text: str = "") -> None:
         """Count `count` further, and show `text` at the end of the line."""
         self.done += count
         self._text = text
+        since = time.monotonic() - self._printed
         if self._live:
             self._live.update(self._task, completed=self.done, text=text)
-        elif time.monotonic() - self._printed >= PLAIN_INTERVAL:
+        elif _voice == "notebook" and since >= NOTEBOOK_INTERVAL:
+            self._draw()
+        elif _voice == "terminal" and since >= PLAIN_INTERVAL:
             self._print_line()
 
     def _print_line(self) -> None:
+        print(self._line(), file=sys.stderr, flush=True)
+
+    def _draw(self) -> None:
+        """The bar of a notebook's cell; HTML's own, so that no widget need be installed."""
+        from IPython.display import HTML, display  # a notebook has it
+
+        line = html.escape(self._line())
+        bar = HTML(f'<progress max="{self.total}" value="{self.done}"></progress> <code>{line}</code>')
+        if self._cell is None:
+            self._cell = display(bar, display_id=True)
+        else:
+            self._cell.update(bar)
+
+    def _line(self) -> str:
+        """How far it is, in words."""
         self._printed = time.monotonic()
         elapsed = self._printed - self._started
         advanced = self.done - self._first
         eta = f", ETA {duration(elapsed / advanced * (self.total - self.done))}" if advanced > 0 else ""
-        line = f"{self.title} {self.done}/{self.total}, {duration(elapsed)}{eta}  {self._text}"
-        print(line.rstrip(), file=sys.stderr, flush=True)
+        return f"{self.title} {self.done}/{self.total}, {duration(elapsed)}{eta}  {self._text}".rstrip()
 
 
 class FreeText(ProgressColumn):

@@ -85,6 +85,15 @@ def grid(images: "NDArray[np.uint8]", columns: int | None = None, gap: int = GAP
     return sheet
 
 
+def tiles(sheet: "NDArray[np.uint8]", size: int) -> "NDArray[np.uint8]":
+    """The inverse of `grid` for images of `size` pixels a side: (H, W) uint8 -> (N, size, size), the white rest too."""
+    rows, columns = (side // (size + GAP) for side in sheet.shape)
+    inner = sheet[GAP : GAP + rows * (size + GAP), GAP : GAP + columns * (size + GAP)]
+    inner = np.pad(inner, [(0, rows * (size + GAP) - inner.shape[0]), (0, columns * (size + GAP) - inner.shape[1])])
+    parts = inner.reshape(rows, size + GAP, columns, size + GAP)[:, :size, :, :size]
+    return np.ascontiguousarray(parts.transpose(0, 2, 1, 3).reshape(rows * columns, size, size))
+
+
 def save_png(path: Path, image: "NDArray[np.uint8]", note: str = "") -> None:
     """Write an (H, W) grey or (H, W, 3) colour uint8 array as PNG, atomically; `note` becomes its description."""
     write_bytes(path, encode_png(image, note))

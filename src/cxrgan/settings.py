@@ -1,10 +1,13 @@
 """The one door for settings, from TOML, from JSON and from flags: checked values into a frozen dataclass and back."""
 
+import ast
 import difflib
+import inspect
 import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -50,6 +53,16 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {file}: there is no such file; {mend}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read {file}: {error}; {mend}") from error
+
+
+def documentation(config: type) -> dict[str, str]:
+    """What a config says of each of its fields: the text below it in its source."""
+    (body,) = (node.body for node in ast.parse(inspect.getsource(config)).body if isinstance(node, ast.ClassDef))
+    texts: dict[str, str] = {}
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            texts[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value))
+    return texts
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

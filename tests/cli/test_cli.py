@@ -1,10 +1,12 @@
 """The command line as a user meets it: help, settings, errors, and the way from a source to images."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +18,15 @@ from tiny import write_tiny_dataset
 
 import cxrgan
 from cxrgan.cli.main import main
+from cxrgan.cli.train import Train
 from cxrgan.errors import UserError
+from cxrgan.models.config import ModelConfig
 from cxrgan.recipes.config import TrainConfig
-from cxrgan.report.figures import PLOTTED, plot_losses
+from cxrgan.recipes.named import RECIPES
+from cxrgan.reports.figures import PLOTTED, plot_losses
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.log import History
+from cxrgan.settings import documentation
 from cxrgan.training.observers import LiveLine
 
 SMALL = ["--image-size", "32", "--ngf", "4", "--ndf", "4", "--latent-channels", "8", "--batch-size", "8"]
@@ -87,7 +93,7 @@ def test_from_a_folder_of_pictures_to_images(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr()
     assert "3 synthetic images of step 9" in shown.out
     assert "custom" not in shown.err
-    assert "dcgan on cpu in fp32" in shown.err
+    assert "fast-64 on cpu in fp32" in shown.err
 
 
 def test_settings_come_from_recipe_then_file_then_flags(data: Path, tmp_path: Path) -> None:
@@ -108,7 +114,7 @@ def test_a_resumed_run_refuses_another_learning_rate(
     assert main(["train", "--data", str(data), "--run", str(run), "--steps", "2", *SMALL]) == 0
     status, error = status_and_error(capsys, "train", "--resume", run, "--lr", "0.1")
     assert status == 2
-    assert "lr was 0.0002, is now 0.1" in error
+    assert "lr was 0.0005, is now 0.1" in error
 
 
 @pytest.mark.parametrize(
@@ -218,23 +224,56 @@ def test_the_package_shows_its_public_names() -> None:
 def test_the_command_that_prepare_suggests_trains_at_that_size(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cxrgan.data.prepare.prepare", lambda *arguments: {})
-    monkeypatch.setattr("cxrgan.data.prepare.summary", lambda manifest: "")
-    out = tmp_path / "my X-rays"
-    assert main(["prepare", "phantom", "--out", str(out), "--size", str(size)]) == 0
-    _, command, *arguments = shlex.split(capsys.readouterr().out.partition("train on it: ")[2])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    arguments = ["--out", "my X-rays", "--size", str(size), "--num", "20"]
+    assert main(["prepare", "phantom", *arguments]) == 0
+    _, command, *suggested = shlex.split(capsys.readouterr().out.partition("train on it: ")[2])
     started: list[TrainConfig] = []
 
     def start(config: TrainConfig, *_: object, **named: object) -> None:
         started.append(config)
         raise UserError("seen")
 
-    monkeypatch.setattr("cxrgan.data.dataset.load_dataset", lambda folder: folder)
     monkeypatch.setattr("cxrgan.training.loop.start", start)
-    assert main([command, *arguments]) == 2
+    assert main([command, *suggested]) == 2
     (config,) = started
-    assert (config.model.image_size, config.model.networks) == (size, "stable")
-    assert arguments[:2] == ["--data", str(out)]
+    assert (config.model.image_size, config.model.networks, config.conditional) == (size, "stable", True)
+    assert suggested == ["--data", "my X-rays", "--run", "runs/first-2", "--conditional"]
+
+
+def test_prepare_suggests_no_training_by_class_where_there_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 256, (40, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "data"), "--size", "32"]) == 0
+    assert "--conditional" not in capsys.readouterr().out
+
+
+def test_help_begins_with_the_six_options_that_a_beginner_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    flags = re.findall(r"^\W*(--[a-z-]+)", capsys.readouterr().out, flags=re.MULTILINE)
+    assert flags[:6] == ["--data", "--run", "--recipe", "--conditional", "--epochs", "--resume"]
+
+
+def test_every_setting_has_one_option_and_its_explanation(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    names = [field.name for kind in (TrainConfig, ModelConfig) for field in fields(kind)]
+    for name in set(names) - {"model", "num_classes"}:
+        assert len(re.findall(rf"^\W*--{name.replace('_', '-')}[ ,]", shown, flags=re.MULTILINE)) == 1, name
+    assert "ignore[" not in shown
+    for kind in (TrainConfig, ModelConfig):
+        assert documentation(kind).keys() == {field.name for field in fields(kind)}
+
+
+def test_the_options_give_back_every_setting_that_they_start_from() -> None:
+    for config in RECIPES.values():
+        assert Train.starting_from(config).settings == config
 
 
 def test_training_on_a_folder_of_pictures_does_not_say_to_prepare_over_it(
@@ -313,7 +352,7 @@ def test_the_plot_shows_what_the_game_is_about(
     relativistic: bool, below: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr("cxrgan.report.figures._curve", lambda axes, rows, name, label, colour: drawn.append(name))
+    monkeypatch.setattr("cxrgan.reports.figures._curve", lambda axes, rows, name, label, colour: drawn.append(name))
     monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *arguments, **named: None)
     plot_losses(History(PLOTTED), tmp_path / "losses.png", relativistic=relativistic)
     assert set(drawn) == {"loss_g", "loss_d"} | below

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxrgan.console import speaking
 from cxrgan.data import decode as decode_module
 from cxrgan.data import prepare as prepare_module
 from cxrgan.data.decode import HALF_SIZE_REDUCTION, MIN_SIDE, decode
@@ -482,9 +483,10 @@ def test_bad_options_are_clear_errors(tmp_path: Path) -> None:
 
 
 def test_few_training_images_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    prepare(str(chests(tmp_path / "source", "train/a.png")), tmp_path / "out", 32)
-    assert "Only 1 training images" in capsys.readouterr().err
-    prepare("phantom", tmp_path / "many", 32, num=100)
+    with speaking():
+        prepare(str(chests(tmp_path / "source", "train/a.png")), tmp_path / "out", 32)
+        assert "Only 1 training images" in capsys.readouterr().err
+        prepare("phantom", tmp_path / "many", 32, num=100)
     assert "Only" not in capsys.readouterr().err
 
 

@@ -35,7 +35,7 @@ from cxrgan.evaluation.rulers.network import FeatureNetwork
 from cxrgan.evaluation.rulers.optional import load_rad_dino, load_xrv
 from cxrgan.evaluation.sets import ImageSet, dataset_set, draw, folder_set, open_pair
 from cxrgan.generation.generator import load_generator
-from cxrgan.report.tables import evaluation_cells, evaluation_notes, evaluation_tables
+from cxrgan.reports.tables import evaluation_cells, evaluation_notes, evaluation_tables
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.log import append_rows
 from cxrgan.training.loop import start, train
@@ -327,7 +327,7 @@ def test_measuring_does_not_disturb_the_run_and_keeps_the_best_checkpoint(tmp_pa
     assert folders["with"].best_step() == best
     assert set(folders["with"].steps()) == {best, 22}
     assert folders["without"].best_step() is None
-    images = load_generator(folders["with"].path, best=True).sample(12, seed=0)
+    images = load_generator(folders["with"].path, best=True).sample(12, seed=0).images
     again = make_evaluator(dataset.images, [Means()])(images)
     assert again["frechet_distance"] == min(row["frechet_distance"] for row in measured)
     with pytest.raises(UserError, match="was trained without --evaluate-every"):

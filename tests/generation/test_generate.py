@@ -14,7 +14,6 @@ from cxrgan.errors import UserError
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.latents import render, seed_labels, seed_latents
 from cxrgan.generation.writers.gif import write_interpolation
-from cxrgan.generation.writers.npz import write_npz
 from cxrgan.generation.writers.png import write_pngs
 from cxrgan.images import SYNTHETIC
 from cxrgan.models.config import ModelConfig
@@ -37,7 +36,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> TrainedGenerator:
 def test_the_image_of_a_seed_is_the_same_whatever_the_batch(generator: TrainedGenerator) -> None:
     many = generator.sample(40, seed=3)
     assert many.shape == (40, 32, 32)
-    assert many.dtype == np.uint8
+    assert many.images.dtype == np.uint8
     for index in (0, 7, 16, 39):
         assert np.array_equal(generator.sample(1, seed=3 + index)[0], many[index])
     assert np.array_equal(generator.sample(10, seed=20), many[17:27])
@@ -92,12 +91,12 @@ def test_interpolation_begins_and_ends_at_its_seeds(generator: TrainedGenerator)
 def test_files_carry_the_seed_and_say_that_they_are_synthetic(generator: TrainedGenerator, tmp_path: Path) -> None:
     images = generator.sample(3, seed=5)
     pictures, arrays = tmp_path / "pictures", tmp_path / "arrays"
-    write_pngs(images, [""] * 3, 5, pictures)
+    images.save(pictures)
     assert {p.name for p in pictures.iterdir()} == {f"seed-00000{i}.png" for i in (5, 6, 7)} | {"grid.png"}
     with Image.open(pictures / "seed-000006.png") as image:
         assert np.array_equal(np.asarray(image), images[1])
         assert image.info["Description"] == SYNTHETIC
-    write_npz(images, [""] * 3, 5, arrays)
+    images.save(arrays, "npz")
     with np.load(arrays / "images.npz") as stored:
         assert np.array_equal(stored["images"], images)
         assert stored["seeds"].tolist() == [5, 6, 7]
@@ -107,7 +106,7 @@ def test_files_carry_the_seed_and_say_that_they_are_synthetic(generator: Trained
 def test_no_class_leads_out_of_the_folder(generator: TrainedGenerator, tmp_path: Path, label: str) -> None:
     out = tmp_path / "deep" / "images"
     with pytest.raises(UserError, match="cannot name a folder of images"):
-        write_pngs(generator.sample(2, seed=0), ["NORMAL", label], 0, out)
+        write_pngs(generator.sample(2, seed=0).images, ["NORMAL", label], [0, 1], out)
     assert not list(tmp_path.iterdir())
 
 

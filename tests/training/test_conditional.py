@@ -13,7 +13,6 @@ from cxrgan.data.dataset import Dataset, load_dataset
 from cxrgan.errors import UserError
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.latents import seed_labels
-from cxrgan.generation.writers.png import write_pngs
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.training.loop import start, train
 
@@ -54,10 +53,10 @@ def test_a_class_changes_the_image_of_a_seed_and_a_seed_that_of_a_class(generato
 
 
 def test_without_a_label_each_seed_has_its_own_class_whatever_the_batch(generator: TrainedGenerator) -> None:
-    images, labels = generator.sample(20, seed=0), generator.labels(20, seed=0)
-    assert set(labels) == {"NORMAL", "PNEUMONIA"}
+    images = generator.sample(20, seed=0)
+    assert set(images.labels) == {"NORMAL", "PNEUMONIA"}
     for seed in (3, 17):
-        assert np.array_equal(generator.sample(1, seed=seed, label=labels[seed])[0], images[seed])
+        assert np.array_equal(generator.sample(1, seed=seed, label=images.labels[seed])[0], images[seed])
 
 
 def test_classes_come_as_often_as_in_training() -> None:
@@ -73,8 +72,9 @@ def test_interpolation_keeps_to_one_class(generator: TrainedGenerator) -> None:
 
 
 def test_files_lie_in_a_folder_for_each_class(generator: TrainedGenerator, tmp_path: Path) -> None:
-    write_pngs(generator.sample(6, seed=0), generator.labels(6, seed=0), 0, tmp_path)
-    for seed, label in enumerate(generator.labels(6, seed=0)):
+    samples = generator.sample(6, seed=0)
+    samples.save(tmp_path)
+    for seed, label in zip(samples.seeds, samples.labels, strict=True):
         assert (tmp_path / label / f"seed-{seed:06d}.png").exists()
 
 
@@ -85,7 +85,7 @@ def test_an_unknown_class_is_refused_with_those_there_are(generator: TrainedGene
 
 def test_a_generator_without_classes_refuses_a_label(dataset: Dataset, tmp_path: Path) -> None:
     plain = trained(replace(TINY, steps=1), dataset, tmp_path / "run")
-    assert plain.labels(3, seed=0) == [""] * 3
+    assert plain.sample(3, seed=0).labels == ("",) * 3
     with pytest.raises(UserError, match="it was not trained by class"):
         plain.sample(1, seed=0, label="NORMAL")
 

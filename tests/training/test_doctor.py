@@ -358,4 +358,4 @@ def test_a_run_that_fails_says_why_even_where_the_diagnosis_cannot_be_written(
     monkeypatch.setattr(loop, "save_checkpoint", fail)
     monkeypatch.setattr(api, "write_diagnosis", fail)
     with pytest.raises(RunError, match="make room or mend the permissions, then: cxrgan train --resume"):
-        api.train_run(folder, folder.read_info().config, data, load_dataset(data))
+        api.carry_on(folder, folder.read_info().config, load_dataset(data))

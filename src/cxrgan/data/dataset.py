@@ -58,10 +58,12 @@ class Manifest:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """One split of a dataset folder."""
 
+    path: Path
+    """The dataset folder."""
     images: "NDArray[np.uint8]"
     """(N, M, M) uint8 in [0, 255]."""
     labels: "NDArray[np.int64]"
@@ -76,11 +78,22 @@ class Dataset:
 
     @property
     def image_size(self) -> int:
+        """M, pixels a side."""
         return int(self.images.shape[1])
 
+    def __len__(self) -> int:
+        return len(self.images)
 
-def load_dataset(path: Path, split: str = "train") -> Dataset:
+    def __repr__(self) -> str:
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+        classes = "".join(f", {count:,} {name}" for name, count in zip(self.classes, counts, strict=True))
+        size = self.image_size
+        return f"Dataset({self.name}, {self.split}: {len(self):,} images of {size} x {size} pixels{classes})"
+
+
+def load_dataset(path: str | Path, split: str = "train") -> Dataset:
     """Read the images of `split` from a folder made by `cxrgan prepare`; UserError when it is not one, or damaged."""
+    path = Path(path)
     manifest = read_manifest(path)
     rows = [row for row, image in enumerate(manifest.images) if image.split == split]
     if not rows:
@@ -88,6 +101,7 @@ def load_dataset(path: Path, split: str = "train") -> Dataset:
         raise UserError(f"{path} has no images in the split {split!r}; its splits are {found}")
     places = {None: -1} | {name: place for place, name in enumerate(manifest.classes)}
     return Dataset(
+        path=path,
         images=np.asarray(_map_images(path / "images.npy", manifest)[rows]),
         labels=np.array([places[manifest.images[row].label] for row in rows]),
         classes=manifest.classes,

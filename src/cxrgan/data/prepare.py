@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import numpy as np
 from PIL import Image
 
-from cxrgan.console import console, track
+from cxrgan.console import track, warn
 from cxrgan.data.dataset import FORMAT, SPLITS
 from cxrgan.data.decode import Unusable, check_sides, decode, read_image, to_grey
 from cxrgan.data.sources.open import open_source
@@ -105,7 +105,7 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
         raise UserError(f"seed is {shown(seed)}, but must be from 0 to {MAX_WHOLE}")
     check_free(out, "the dataset")
     for leftover in remove_leftovers(out):
-        console.print(f"removed {leftover}: a prepare that was killed had left it", style="yellow")
+        warn(f"removed {leftover}: a prepare that was killed had left it")
     if source == "phantom":
         _check_room(num, size, out)
     opened = open_source(source, size=size, seed=seed, num=num)
@@ -323,7 +323,4 @@ def _nothing_usable(source: str, rejected: list[RejectedEntry]) -> str:
 def _warn_if_few(manifest: Manifest) -> None:
     num = sum(manifest["counts"].get("train", {}).values())
     if num < FEW_IMAGES:
-        console.print(
-            f"Only {num} training images: training needs at least a batch, and a good generator thousands.",
-            style="yellow",
-        )
+        warn(f"Only {num} training images: training needs at least a batch, and a good generator thousands.")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from cxrgan.console import ProgressBar, console
+from cxrgan.console import ProgressBar, warn
 from cxrgan.device import full_float32
 from cxrgan.errors import UserError
 from cxrgan.evaluation.rulers.network import FeatureNetwork
@@ -52,7 +52,7 @@ def extract(
             write_bytes(file, save(features))
             _shrink(cache)
         except OSError as error:
-            console.print(f"features are not kept: {cache}: {error.strerror or error}", style="yellow")
+            warn(f"features are not kept: {cache}: {error.strerror or error}")
     return features
 
 

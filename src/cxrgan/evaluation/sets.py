@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxrgan.console import console
+from cxrgan.console import warn
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.decode import Unusable, decode, read_image
 from cxrgan.data.prepare import decode_records
@@ -93,9 +93,8 @@ def reference_set(name: str) -> ImageSet:
 def run_set(path: Path, num: int, seed: int, *, best: bool = False) -> ImageSet:
     """The images of the seeds from `seed` on, made by a run or a shipped generator."""
     generator = load_generator(path, best=best)
-    images = generator.sample(num, seed)
-    labels = np.array(generator.labels(num, seed))
-    return ImageSet(images, labels, f"{path.resolve().name}, step {generator.step}", None)
+    samples = generator.sample(num, seed)
+    return ImageSet(samples.images, np.array(samples.labels), f"{path.resolve().name}, step {generator.step}", None)
 
 
 def folder_set(path: Path, size: int) -> ImageSet:
@@ -108,7 +107,7 @@ def folder_set(path: Path, size: int) -> ImageSet:
         raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
     num_bad = len(results) - len(usable) + len(source.rejected)
     if num_bad:
-        console.print(f"{path}: {num_bad} files are no usable images and are left out", style="yellow")
+        warn(f"{path}: {num_bad} files are no usable images and are left out")
     images = np.stack([np.asarray(results[index]) for index in usable])
     labels = np.array([records[index].label or UNLABELLED for index in usable])
     return ImageSet(images, labels, source.name, None)

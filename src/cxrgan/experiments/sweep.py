@@ -7,13 +7,13 @@ time and goes on where it was.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cxrgan.api import train_run
-from cxrgan.console import console
+from cxrgan.api import carry_on
+from cxrgan.console import warn
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import RunError, RunLocked, UserError
@@ -173,7 +173,7 @@ def run_experiment(sweep: Sweep, experiment: Experiment) -> None:
         sweep.failure_file(experiment).unlink(missing_ok=True)
         _train_and_measure(sweep, experiment)
     except RunLocked as error:  # not failed: the other process goes on
-        console.print(f"{experiment.name}: {error}", style="yellow")
+        warn(f"{experiment.name}: {error}")
     except UserError as error:
         note_failure(sweep, experiment, str(error))
     except OSError as error:
@@ -188,20 +188,23 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
     if not folder.config_file.exists():
         start(sweep.config(experiment), dataset, folder.path, recipe=experiment.name, data=str(data))
     config, num_steps = sweep.config(experiment), sweep.num_steps(experiment)
-    if num_steps not in folder.steps() and train_run(folder, config, data, dataset, rulers=RULERS_DURING) < num_steps:
-        return  # asked to stop
+    if num_steps not in folder.steps():
+        last, diagnosis = carry_on(folder, config, dataset, rulers=RULERS_DURING)
+        say(f"{experiment.name}, doctor: {diagnosis}")
+        if last < num_steps:
+            return  # asked to stop
     num = sweep.num_measured(len(dataset.images))
-    write_json(folder.path / "evaluation.json", evaluate(folder.path, data, num=num, rulers=RULERS))
+    write_json(folder.evaluation_file, asdict(evaluate(folder.path, data, num=num, rulers=RULERS)))
     write_diagnosis(folder.diagnosis_file, diagnose_run(folder))
 
 
 def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:
     """Say why an experiment could not go on, and write it down where the disk takes it."""
-    console.print(f"{experiment.name}: {reason}", style="yellow")
+    warn(f"{experiment.name}: {reason}")
     try:
         write_json(sweep.failure_file(experiment), {"reason": reason})
     except OSError as error:
-        console.print(f"{experiment.name}: {trouble(error)}", style="yellow")
+        warn(f"{experiment.name}: {trouble(error)}")
 
 
 def run_sweep(

@@ -15,7 +15,7 @@ from cxrgan.experiments.sweep import Sweep
 from cxrgan.files import write_bytes, write_json
 from cxrgan.recipes.config import FREE_TO_CHANGE, TrainConfig
 from cxrgan.recipes.named import DCGAN
-from cxrgan.report.tables import UNEQUAL, evaluation_notes, is_unequal
+from cxrgan.reports.tables import UNEQUAL, evaluation_notes, is_unequal
 from cxrgan.runs.results import read_diagnosis, read_failure
 from cxrgan.settings import differences
 

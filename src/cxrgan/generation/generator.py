@@ -1,5 +1,6 @@
 """A trained run -> images, interpolations and their files."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 from cxrgan.device import choose_device
 from cxrgan.errors import UserError
 from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latents, with_classes
+from cxrgan.generation.samples import Samples
 from cxrgan.generation.shipped import GENERATORS, read_generator
 from cxrgan.models.build import build_generator
 from cxrgan.models.config import ModelConfig
@@ -22,29 +24,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainedGenerator:
     """A generator with its weights; made by `load_generator`."""
 
+    name: str
+    """Of its run folder, or that it is shipped by."""
     config: ModelConfig
     network: nn.Module
     step: int
     classes: Mapping[str, int]
     """Training images of each class; empty where the generator knows no classes."""
 
-    def sample(self, num: int, seed: int, label: str | None = None) -> "NDArray[np.uint8]":
-        """Images of the seeds `seed` to `seed + num - 1`: (num, M, M) uint8.
+    def __repr__(self) -> str:
+        size = self.config.image_size
+        classes = f", classes {', '.join(self.classes)}" if self.classes else ""
+        return f"TrainedGenerator({self.name}: {size} x {size} pixels{classes}, step {self.step})"
 
-        All of the class `label`, or each of the class that `labels` tells. The image of a seed and a class is the
-        same whatever else is asked for with it.
+    def sample(self, num: int, seed: int = 0, label: str | None = None) -> Samples:
+        """Images of the seeds `seed` to `seed + num - 1`: (num, M, M) uint8 with their classes and seeds.
+
+        All of the class `label`, or of classes drawn as often as training had them. The image of a seed and a class is
+        the same whatever else is asked for with it.
         """
-        indices = self._indices(num, seed, label)
-        return self.render(seed_latents(self.config, range(seed, seed + num), indices))
-
-    def labels(self, num: int, seed: int, label: str | None = None) -> list[str]:
-        """The classes of the images that `sample` makes, drawn as often as in training; empty texts without classes."""
+        indices, seeds = self._indices(num, seed, label), range(seed, seed + num)
         names = list(self.classes) or [""]
-        return [names[index] for index in self._indices(num, seed, label)]
+        images = self.render(seed_latents(self.config, seeds, indices))
+        return Samples(images, tuple(names[index] for index in indices), tuple(seeds))
 
     def _indices(self, num: int, seed: int, label: str | None) -> torch.Tensor:
         if num < 1 or not 0 <= seed <= MAX_SEED - num + 1:
@@ -81,14 +87,15 @@ class TrainedGenerator:
         return images
 
 
-def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
+def load_generator(run: str | os.PathLike[str], *, best: bool = False) -> TrainedGenerator:
     """The generator of a run folder's newest checkpoint, or of the best one that `--evaluate-every` found.
 
     `run` may also be the name of a shipped generator, such as `cxr-64`. UserError when there is none or it is damaged.
     """
+    run = os.fspath(run)
     folder = RunFolder(Path(run))
     if is_shipped(run):
-        return _load_shipped(str(run))
+        return _load_shipped(run)
     if not folder.path.exists():
         raise UserError(f"there is no run folder {run}; the generators that are shipped are {', '.join(GENERATORS)}")
     info = folder.read_info()
@@ -100,7 +107,7 @@ def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     with torch.device("meta"):  # weights that no file holds get no memory
         network = build_generator(info.config.model)
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
-    return TrainedGenerator(info.config.model, _ready(network), step, info.classes)
+    return TrainedGenerator(folder.path.resolve().name, info.config.model, _ready(network), step, info.classes)
 
 
 def is_shipped(run: str | Path) -> bool:
@@ -112,7 +119,7 @@ def _load_shipped(name: str) -> TrainedGenerator:
     shipped = read_generator(name)
     network = build_generator(shipped.model)
     network.load_state_dict(shipped.weights)
-    return TrainedGenerator(shipped.model, _ready(network), shipped.step, shipped.classes)
+    return TrainedGenerator(name, shipped.model, _ready(network), shipped.step, shipped.classes)
 
 
 def _ready(network: nn.Module) -> nn.Module:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cxrgan.errors import UserError
+from cxrgan.models.config import latent_sizes
 from cxrgan.recipes.config import TrainConfig
 
 DCGAN = TrainConfig()
@@ -68,6 +69,24 @@ RECIPES: Mapping[str, TrainConfig] = types.MappingProxyType(
         "exp6": EXP6,
     }
 )
+
+
+RECOMMENDED: Mapping[int, str] = types.MappingProxyType({64: "fast-64", 128: "stable-128", 256: "stable-256"})
+"""The recipe to begin with, for images of up to so many pixels a side."""
+
+
+def recommended(image_size: int) -> str:
+    """The name of the recipe to begin with at this size; `fitted` brings its networks to it."""
+    return next(name for most, name in RECOMMENDED.items() if image_size <= most)
+
+
+def fitted(config: TrainConfig, image_size: int) -> TrainConfig:
+    """A recipe for images of another size: with the smallest latent that can grow to it."""
+    if config.model.image_size == image_size:
+        return config
+    sizes = latent_sizes(image_size)
+    latent_size = config.model.latent_size if config.model.latent_size in sizes else sizes[0]
+    return replace(config, model=replace(config.model, image_size=image_size, latent_size=latent_size))
 
 
 def recipe(name: str) -> TrainConfig:

@@ -66,6 +66,10 @@ class RunFolder:
         return self.path / "diagnosis.json"
 
     @property
+    def evaluation_file(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

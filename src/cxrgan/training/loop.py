@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxrgan.console import console
+from cxrgan.console import warn
 from cxrgan.data.dataset import Dataset, batch_indices
 from cxrgan.device import can_compile, choose_device, choose_precision, full_float32
 from cxrgan.errors import RunError, UserError
@@ -99,7 +99,7 @@ def settled(config: TrainConfig) -> TrainConfig:
     """`config` with every automatic choice made for this machine; UserError when it lacks what is asked for."""
     device = choose_device(config.device)
     if config.compile and not can_compile(device):
-        console.print("torch.compile needs a C++ compiler (on a GPU: Triton) and finds none; going on without it")
+        warn("torch.compile needs a C++ compiler (on a GPU: Triton) and finds none; going on without it")
         config = replace(config, compile=False)
     return replace(config, device=device, precision=choose_precision(config.precision, device))
 
@@ -253,7 +253,7 @@ def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
 def _warn_of_other_threads(info: RunInfo, config: TrainConfig) -> None:
     threads = torch.get_num_threads()
     if config.device == "cpu" and info.threads not in (threads, None):
-        console.print(
+        warn(
             f"the run began with {info.threads} threads and goes on with {threads}: as good, but not bit for bit the "
             f"same; for that, set OMP_NUM_THREADS={info.threads}"
         )
@@ -274,11 +274,9 @@ def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progre
 def _warn_of_hole(last_logged: int, step: int, folder: RunFolder) -> None:
     """A log that ends before the checkpoint, as a loss of power may leave it, lacks lines that nobody writes again."""
     if last_logged < step:
-        console.print(
+        warn(
             f"{folder.metrics_file} ends at step {last_logged}, before the checkpoint of step {step}: what was logged "
-            "between is lost, and curves and findings lack it; going on",
-            style="yellow",
-            markup=False,
+            "between is lost, and curves and findings lack it; going on"
         )
 
 

@@ -73,7 +73,7 @@ class Plots:
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
         if step > 0:
-            from cxrgan.report.figures import plot_losses, plot_metrics
+            from cxrgan.reports.figures import plot_losses, plot_metrics
 
             self._log.read_on()
             plot_losses(self._history, self._folder.path / "losses.png", relativistic=self._relativistic)

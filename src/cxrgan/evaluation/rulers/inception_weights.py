@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cxrgan.console import ProgressBar, console
+from cxrgan.console import ProgressBar, warn
 from cxrgan.errors import UserError
 
 TIMEOUT = (10, 30)  # seconds for a connection, and without a byte
@@ -96,7 +96,7 @@ def read_weights(published: PublishedWeights, path: Path, layout: Mapping[str, t
     sha256 = file_hash(path)
     name = published.name if sha256 == published.sha256 else f"{published.other_name}-sha256:{sha256[:12]}"
     if name != published.name:
-        console.print(f"{path} is not the file of {published.name}: numbers compare only with others of {name}")
+        warn(f"{path} is not the file of {published.name}: numbers compare only with others of {name}")
     return Weights({name: tensor.float() for name, tensor in tensors.items()}, sha256, name)
 
 
@@ -115,7 +115,7 @@ def _alone_at(target: Path) -> Iterator[None]:
     try:
         held = lock.acquire(blocking=False)
     except Timeout:
-        console.print(f"another process is downloading {target.name}: waiting for it")
+        warn(f"another process is downloading {target.name}: waiting for it")
         held = lock.acquire()
     with held:
         yield

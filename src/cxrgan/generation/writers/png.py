@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], first_seed: int, out: Path) -> None:
+def write_pngs(images: "NDArray[np.uint8]", labels: Sequence[str], seeds: Sequence[int], out: Path) -> None:
     """One PNG an image, named by its seed, in a folder of its class if it has one; `grid.png` with up to 64."""
     for label in set(labels) - {""}:
         if not is_name(label):
             raise UserError(f"the class {label!r} cannot name a folder of images; --format npz writes none")
     with new_folder(out) as folder:
-        for seed, (image, label) in enumerate(zip(images, labels, strict=True), start=first_seed):
+        for image, label, seed in zip(images, labels, seeds, strict=True):
             (folder / label).mkdir(exist_ok=True)
             (folder / label / f"seed-{seed:06d}.png").write_bytes(encode_png(image, SYNTHETIC))
         (folder / SHEET).write_bytes(encode_png(grid(images[:64]), SYNTHETIC))

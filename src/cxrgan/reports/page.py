@@ -27,8 +27,8 @@ from cxrgan.files import write_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
 from cxrgan.recipes.config import FREE_TO_CHANGE
 from cxrgan.recipes.named import RECIPES
-from cxrgan.report.chart import Line, chart
-from cxrgan.report.tables import (
+from cxrgan.reports.chart import Line, chart
+from cxrgan.reports.tables import (
     EVALUATION_COLUMNS,
     evaluation_cells,
     evaluation_groups,

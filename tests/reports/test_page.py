@@ -14,7 +14,7 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.report.page import write_report
+from cxrgan.reports.page import write_report
 from cxrgan.runs.folder import RunFolder
 from cxrgan.training.doctor.diagnose import Diagnosis, write_diagnosis
 from cxrgan.training.loop import start, train
@@ -294,7 +294,7 @@ def test_no_file_of_a_run_is_too_hostile_for_its_report(
     name: str, content: object, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path if name == "experiments.json" else run
-    monkeypatch.setattr("cxrgan.report.page._grids", lambda folder: {})  # pictures take the time
+    monkeypatch.setattr("cxrgan.reports.page._grids", lambda folder: {})  # pictures take the time
     if content:
         (target / name).write_text(json.dumps(content))
     if name == "experiments.json":

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cxrgan.report.chart import HEIGHT, MOST_POINTS, WIDTH, Line, chart, thin, ticks
+from cxrgan.reports.chart import HEIGHT, MOST_POINTS, WIDTH, Line, chart, thin, ticks
 
 
 def test_thousands_of_steps_become_few_points_and_one_odd_step_is_not_seen() -> None:
