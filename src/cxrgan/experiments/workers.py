@@ -17,9 +17,8 @@ from typing import Any
 
 from cxrgan.errors import RunError
 
-OF_ITS_OWN: Mapping[str, Any] = (
-    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"start_new_session": True}
-)
+NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+"""What Windows has for a session of its own: Ctrl-C does not reach it."""
 
 
 class Processes:
@@ -63,7 +62,14 @@ class Processes:
             environment["TERM"] = "dumb"  # several live bars would write over each other
         command = [sys.executable, "-P", "-m", "cxrgan.experiments.worker", str(self._jobs), str(place)]
         try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, env=environment, **OF_ITS_OWN)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                bufsize=0,
+                env=environment,
+                start_new_session=True,
+                creationflags=NEW_GROUP,
+            )
         except OSError as error:
             raise RunError(f"its process did not start: {error.strerror or error}") from error
         assert process.stdin
