@@ -39,7 +39,8 @@ def as_interrupts() -> Iterator[threading.Event]:
 def interruptible(run: Callable[[], int]) -> int | None:
     """What `run` returns; None where a signal asked for the end, whatever exception that came out as.
 
-    For the whole of a process: afterwards SIGINT is ignored, for the interpreter's end has nothing to save.
+    A `run` that answers a signal itself returns 130. For the whole of a process: afterwards SIGINT is ignored, for the
+    interpreter's end has nothing to save.
     """
     sys.unraisablehook = _again
     status: int | None = None
@@ -51,7 +52,7 @@ def interruptible(run: Callable[[], int]) -> int | None:
                 if not (asked.is_set() or isinstance(error, KeyboardInterrupt)):
                     raise
     except KeyboardInterrupt:  # one that `_again` asked for anew came when the handlers were taken back already
-        status = None
+        status = 130 if status == 130 else None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return status
 
