@@ -23,7 +23,7 @@ import types
 import typing
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -44,6 +44,7 @@ from cxrgan.cli.train import Train
 from cxrgan.cli.train_domain import TrainDomain
 from cxrgan.experiments.sweep import Sweep, read_experiments, run_experiment
 from cxrgan.experiments.table import write_table
+from cxrgan.experiments.workers import Processes
 from cxrgan.fields import printable
 from cxrgan.recipes.config import TrainConfig
 
@@ -521,18 +522,13 @@ def _content(path: Path) -> str:
     return "something" if os.path.lexists(path) else "nothing"
 
 
-class InThisProcess:
+class InThisProcess(Processes):
     """In place of `workers.Processes`: starting a process takes longer than all the rest."""
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
-
-    def run(self, task: Callable[[], None]) -> None:
-        """Do it here."""
-        task()
-
-    def stop(self) -> None:
-        """Nothing to stop."""
+    def run(self, order: Mapping[str, Any]) -> None:
+        """Do it here, from what arrives elsewhere."""
+        sweep = Sweep.of_order(json.loads(json.dumps(order)))
+        run_experiment(sweep, sweep.experiments[0])
 
 
 def search(world: World, minutes: float, report: Callable[[str, str, str], None]) -> int:
@@ -589,7 +585,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         import cxrgan.experiments.workers
 
-        cxrgan.experiments.workers.Processes = InThisProcess  # type: ignore[assignment, misc]
+        cxrgan.experiments.workers.Processes = InThisProcess  # type: ignore[misc]
         count = search(World(Path(folder)), asked.minutes, note)
     print(f"{count} cases tried, {len(found)} fell short, in {len(seen)} ways", file=sys.__stdout__)
     if asked.json:

@@ -3,40 +3,24 @@
 It imports nothing that takes time before signals are handled.
 """
 
-import signal
 import sys
 
 
 def main() -> int:
     """Run the command of `sys.argv`; returns its exit status."""
-    from cxrgan.signals import as_interrupts
+    from cxrgan.signals import interruptible
 
-    sys.unraisablehook = _again
-    try:
-        with as_interrupts() as asked:
-            try:
-                from cxrgan.cli.main import main as run
-
-                status = run()
-            except BaseException as error:
-                if not (asked.is_set() or isinstance(error, KeyboardInterrupt)):
-                    raise
-                print("cxrgan: interrupted", file=sys.stderr)
-                status = 130
-    except KeyboardInterrupt:  # one that `_again` asked for anew came when the handlers were taken back already
-        if not asked.is_set():
-            print("cxrgan: interrupted", file=sys.stderr)
-        status = 130
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; the interpreter's end has nothing to save
+    status = interruptible(_run)
+    if status is None:
+        print("cxrgan: interrupted", file=sys.stderr)
+        return 130
     return status
 
 
-def _again(lost: "sys.UnraisableHookArgs") -> None:
-    """An interrupt in a callback, which Python drops, as imports have many: ask again, outside of it."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    else:
-        sys.__unraisablehook__(lost)
+def _run() -> int:
+    from cxrgan.cli.main import main as run
+
+    return run()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -33,3 +34,32 @@ def as_interrupts() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def interruptible(run: Callable[[], int]) -> int | None:
+    """What `run` returns; None where a signal asked for the end, whatever exception that came out as.
+
+    A `run` that answers a signal itself returns 130. For the whole of a process: afterwards SIGINT is ignored, for the
+    interpreter's end has nothing to save.
+    """
+    sys.unraisablehook = _again
+    status: int | None = None
+    try:
+        with as_interrupts() as asked:
+            try:
+                status = run()
+            except BaseException as error:
+                if not (asked.is_set() or isinstance(error, KeyboardInterrupt)):
+                    raise
+    except KeyboardInterrupt:  # one that `_again` asked for anew came when the handlers were taken back already
+        status = 130 if status == 130 else None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
+
+
+def _again(lost: "sys.UnraisableHookArgs") -> None:
+    """An interrupt in a callback, which Python drops, as imports have many: ask again, outside of it."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(lost)

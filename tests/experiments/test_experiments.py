@@ -167,24 +167,6 @@ def test_an_experiment_that_fails_is_noted_and_the_others_go_on(data: Path, tmp_
     )
 
 
-def test_ray_makes_the_same_table(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    file = write_sweep(tmp_path / "sweep.toml", one=5, two=10)
-    assert main(arguments(data, tmp_path / "here", file)) == 0
-    assert main(arguments(data, tmp_path / "there", file, "--jobs", "2", "--executor", "ray")) == 0
-    assert results(tmp_path / "there") == results(tmp_path / "here")
-
-
-def test_without_ray_the_way_to_it_is_named(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    file = write_sweep(tmp_path / "sweep.toml", one=5)
-    assert main(arguments(data, tmp_path / "out", file, "--executor", "ray")) == 2
-    assert "pip install '.[ray]'" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -28,15 +28,13 @@ class Experiments:
     num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """At most how many generated images are measured; left out, as many as there are training images."""
     jobs: int = 1
-    """Experiments at once."""
-    executor: Literal["local", "ray"] = "local"
-    """Processes of this machine, or a Ray cluster (extra `ray`): that of RAY_ADDRESS, or one on this machine."""
+    """Experiments at once; they share the cores, and take the GPUs in turn."""
 
     def run(self) -> int:
         from cxrgan.experiments.published import EXPERIMENTS
         from cxrgan.experiments.sweep import Sweep, check, choose, prepare_data, read_experiments, run_sweep
         from cxrgan.experiments.table import write_table
-        from cxrgan.experiments.workers import Processes, RayCluster
+        from cxrgan.experiments.workers import Processes
 
         if not 0 < self.scale <= 1:
             raise UserError(f"--scale is {self.scale:g}, but is a share of the length, above 0 and at most 1")
@@ -46,7 +44,7 @@ class Experiments:
             raise UserError(f"--out {self.out} is a file; name a folder")
         experiments = read_experiments(self.experiments) if self.experiments else EXPERIMENTS
         chosen = choose(experiments, self.only)
-        workers = Processes(self.jobs) if self.executor == "local" else RayCluster(self.jobs)
+        workers = Processes(self.jobs)
         data = prepare_data(self.data, self.out, chosen)
         sweep = Sweep(tuple(experiments), self.out.resolve(), data, self.scale, self.num)
         for experiment in experiments:  # the table shows them all
@@ -56,7 +54,7 @@ class Experiments:
         try:
             run_sweep(sweep, unfinished, workers, self.jobs, on_end=lambda: write_table(sweep))
         except KeyboardInterrupt:
-            complain("stopped; the same command goes on from what is saved")
+            complain("stopped; the same command continues from what is saved")
             return 130
         finally:
             write_table(sweep)
@@ -64,5 +62,5 @@ class Experiments:
         say(f"the table: experiments.md, .csv and .json in {self.out}")
         left = [experiment.name for experiment in chosen if not sweep.is_finished(experiment)]
         if left:
-            complain(f"not finished: {', '.join(left)}; the table says why, and the same command goes on with them")
+            complain(f"not finished: {', '.join(left)}; the table says why, and the same command continues them")
         return 1 if left else 0

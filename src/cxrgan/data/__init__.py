@@ -1,0 +1,1 @@
+"""Anywhere -> one dataset folder; which images a step sees is a pure function."""

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,14 @@ from cxrgan.errors import RunError, RunLocked, UserError
 from cxrgan.evaluation.evaluate import evaluate
 from cxrgan.evaluation.rulers import RULERS
 from cxrgan.experiments.published import MEASURED_EVERY, RULERS_DURING, Experiment
-from cxrgan.experiments.workers import Workers
+from cxrgan.experiments.workers import Processes
 from cxrgan.files import trouble, write_json
 from cxrgan.lines import say
 from cxrgan.recipes.config import TrainConfig, check_same, with_values
 from cxrgan.recipes.named import recipe
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.results import read_evaluation
-from cxrgan.settings import read_toml
+from cxrgan.settings import from_dict, read_toml
 from cxrgan.signals import as_interrupts
 from cxrgan.training.doctor.diagnose import diagnose_run, write_diagnosis
 from cxrgan.training.loop import start
@@ -90,6 +89,24 @@ class Sweep:
     def num_measured(self, num_images: int) -> int:
         """How many generated images are measured against `num_images` training images."""
         return num_images if self.num is None else min(self.num, num_images)
+
+    def order(self, experiment: Experiment) -> dict[str, Any]:
+        """What `of_order` makes this sweep from, of one experiment only; JSON takes it."""
+        return {
+            "name": experiment.name,
+            "config": asdict(experiment.config),
+            "out": str(self.out),
+            "data": str(self.data[experiment.config.model.image_size]),
+            "scale": self.scale,
+            "num": self.num,
+        }
+
+    @classmethod
+    def of_order(cls, order: Mapping[str, Any]) -> "Sweep":
+        """The sweep of one experiment that `order` told of."""
+        config = from_dict(order["config"], TrainConfig(), where=order["name"])
+        data = {config.model.image_size: Path(order["data"])}
+        return cls((Experiment(order["name"], config),), Path(order["out"]), data, order["scale"], order["num"])
 
     def failure_file(self, experiment: Experiment) -> Path:
         """Says why an experiment could not go on; gone when it is tried again."""
@@ -168,18 +185,24 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
 
 
 def run_experiment(sweep: Sweep, experiment: Experiment) -> None:
-    """Train what an experiment lacks, then measure it; what goes wrong is written down, and raises nothing."""
-    try:
-        sweep.failure_file(experiment).unlink(missing_ok=True)
-        _train_and_measure(sweep, experiment)
-    except RunLocked as error:  # not failed: the other process goes on
-        warn(f"{experiment.name}: {error}")
-    except UserError as error:
-        note_failure(sweep, experiment, str(error))
-    except OSError as error:
-        note_failure(sweep, experiment, trouble(error))
-    except Exception as error:  # a mistake of ours, or the machine at its end: the other experiments go on
-        note_failure(sweep, experiment, f"{type(error).__name__}: {error}")
+    """Train what an experiment lacks, then measure it; what goes wrong is written down.
+
+    A signal that asks for the end is a KeyboardInterrupt, unless it came while training and so was answered there.
+    """
+    with as_interrupts() as asked:
+        try:
+            sweep.failure_file(experiment).unlink(missing_ok=True)
+            _train_and_measure(sweep, experiment)
+        except RunLocked as error:  # not failed: the other process goes on
+            warn(f"{experiment.name}: {error}")
+        except UserError as error:
+            note_failure(sweep, experiment, str(error))
+        except OSError as error:
+            note_failure(sweep, experiment, trouble(error))
+        except Exception as error:  # a mistake of ours, or the machine at its end: the other experiments go on
+            if asked.is_set():  # or what compiled code makes of a KeyboardInterrupt
+                raise KeyboardInterrupt from error
+            note_failure(sweep, experiment, f"{type(error).__name__}: {error}")
 
 
 def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
@@ -208,7 +231,7 @@ def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:
 
 
 def run_sweep(
-    sweep: Sweep, chosen: Sequence[Experiment], workers: Workers, jobs: int, on_end: Callable[[], None]
+    sweep: Sweep, chosen: Sequence[Experiment], workers: Processes, jobs: int, on_end: Callable[[], None]
 ) -> None:
     """Run or go on with the chosen experiments, `jobs` at once; `on_end` is called after each.
 
@@ -217,7 +240,7 @@ def run_sweep(
 
     def run(experiment: Experiment) -> None:
         try:
-            workers.run(partial(run_experiment, sweep, experiment))
+            workers.run(sweep.order(experiment))
         except RunError as error:
             note_failure(sweep, experiment, str(error))
 

@@ -1,128 +1,85 @@
-"""Tasks in processes of their own: on this machine, or spread over a Ray cluster."""
+"""Each experiment in a process of its own (`experiments.worker`), which is told by a pipe what to do and when to end.
 
+The pipe is the only tie: its end closes when the experiments are to stop and when this process dies, however it dies,
+and the child then saves and ends. A child stands in a session of its own (on Windows: a process group), so that Ctrl-C
+and what else is sent to a whole group reach it as that one request.
+"""
+
+import contextlib
+import itertools
+import json
 import os
-import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
-from multiprocessing import connection, get_context, parent_process, resource_tracker
-from multiprocessing.context import SpawnProcess
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from cxrgan.errors import RunError, UserError
+from cxrgan.errors import RunError
 
-Task = Callable[[], None]
-"""Something that can be sent to another process: a function of a module, or a partial of one."""
-
-
-class Workers(Protocol):
-    """Where tasks are done."""
-
-    def run(self, task: Task) -> None:
-        """Do `task` elsewhere and wait for its end; may be called from several threads.
-
-        Returns at once after `stop`. RunError when the process of the task died.
-        """
-
-    def stop(self) -> None:
-        """Ask what runs to save and end, as SIGTERM does."""
+NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+"""What Windows has for a session of its own: Ctrl-C does not reach it."""
 
 
 class Processes:
-    """A new process of this machine for each task; `jobs` at once share its cores."""
+    """Processes of this machine, `jobs` at once: they share its cores, and take its GPUs in turn."""
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._lock = threading.Lock()
-        self._running: list[SpawnProcess] = []
+        self._running: dict[int, subprocess.Popen[bytes]] = {}  # by place, which says whose turn a GPU is
         self._stopping = False
 
-    def run(self, task: Task) -> None:
-        process = get_context("spawn").Process(target=_work, args=(task, self._jobs))
+    def run(self, order: Mapping[str, Any]) -> None:
+        """Have `order` (`Sweep.order`, which JSON takes) done, and wait for its end; from as many threads as jobs.
+
+        Returns at once after `stop`. RunError when the process could not start, or died.
+        """
         with self._lock:
             if self._stopping:
                 return
-            _start_deaf_to_ctrl_c(process)
-            self._running.append(process)
-        process.join()
-        if process.exitcode and not self._stopping:
-            raise RunError(f"its process ended with status {process.exitcode} (-9: killed, often for want of memory)")
+            place = next(place for place in itertools.count() if place not in self._running)
+            process = self._running[place] = self._start(order, place)
+        with process:  # closes the pipe, but not before the end
+            status = process.wait()
+        with self._lock:
+            del self._running[place]
+        if status and not self._stopping:
+            raise RunError(f"its process {_told(status)}")
 
     def stop(self) -> None:
+        """Ask what runs to save and end, and let nothing more begin."""
         with self._lock:
             self._stopping = True
-            for process in self._running:
-                process.terminate()
+            for process in self._running.values():
+                assert process.stdin
+                process.stdin.close()
 
-
-def _start_deaf_to_ctrl_c(process: SpawnProcess) -> None:
-    """A signal to the whole group reaches the child too; with the parent's `stop` that makes two, which end a run
-    unsaved. Once it works the child is a group of its own; until then it must not hear Ctrl-C.
-
-    Windows has no masks: there Ctrl-C does what it does.
-    """
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # its start clears the mask
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    process.start()
-
-
-def _work(task: Task, jobs: int) -> None:
-    if hasattr(os, "setsid"):
-        os.setsid()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if jobs > 1:
-        import torch
-
-        os.environ["TERM"] = "dumb"  # several live bars would write over each other
-        torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-    task()
-
-
-def _end_with_parent() -> None:
-    """A killed parent sends nothing; its children then save and end by themselves."""
-    parent = parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-class RayCluster:
-    """The cluster that RAY_ADDRESS names, else one on this machine; every node sees the same files under the same path.
-
-    A task gets a GPU where the cluster has any, and as many cores as let `jobs` run at once.
-    """
-
-    def __init__(self, jobs: int) -> None:
+    def _start(self, order: Mapping[str, Any], place: int) -> "subprocess.Popen[bytes]":
+        """A child that knows its order. It finds modules where this process does: -P adds no folder of its own."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        if self._jobs > 1:
+            environment["TERM"] = "dumb"  # several live bars would write over each other
+        command = [sys.executable, "-P", "-m", "cxrgan.experiments.worker", str(self._jobs), str(place)]
         try:
-            import ray
-        except ImportError:
-            raise UserError("Ray is not installed: in the checkout, pip install '.[ray]'") from None
-        self._ray = ray
-        if not ray.is_initialized():
-            ray.init(logging_level="warning")
-        total = ray.cluster_resources()
-        of_a_node = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
-        cores = max(1, int(min(of_a_node, total.get("CPU", 1) // jobs)))
-        self._remote = ray.remote(num_cpus=cores, num_gpus=min(1, total.get("GPU", 0)), max_retries=0)(_call)
-        self._running: list[Any] = []
-        self._stopping = False
-
-    def run(self, task: Task) -> None:
-        if self._stopping:
-            return
-        reference = self._remote.remote(task)
-        self._running.append(reference)
-        try:
-            self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
-            if not self._stopping:
-                raise RunError(f"its Ray worker failed: {str(error).splitlines()[0]}") from error
-
-    def stop(self) -> None:
-        self._stopping = True
-        for reference in self._running:
-            self._ray.cancel(reference)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                bufsize=0,
+                env=environment,
+                start_new_session=True,
+                creationflags=NEW_GROUP,
+            )
+        except OSError as error:
+            raise RunError(f"its process did not start: {error.strerror or error}") from error
+        assert process.stdin
+        with contextlib.suppress(OSError):  # of one that is dead already its status tells
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+        return process
 
 
-def _call(task: Task) -> None:
-    task()
+def _told(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    return f"was killed by signal {-status}" + (", often for want of memory" if status == -9 else "")

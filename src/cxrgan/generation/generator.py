@@ -1,4 +1,4 @@
-"""A trained run -> images, interpolations and their files."""
+"""A trained run, or a generator of the package -> images and interpolations."""
 
 import os
 from collections.abc import Mapping

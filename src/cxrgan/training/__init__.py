@@ -1,0 +1,1 @@
+"""A configuration and a dataset -> a run folder."""

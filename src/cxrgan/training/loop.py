@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 NUM_JUDGED = 256  # images of a kind that D is asked about: a whole number of its batches
 
 Evaluator = Callable[["NDArray[np.uint8]"], Row]
-"""Generated images (N, M, M) uint8 -> measurements, `log.BEST_BY` among them."""
+"""Generated images (N, M, M) uint8 -> measurements, `runs.log.BEST_BY` among them."""
 
 
 LEAST_MEASURED = 6  # training images: density and coverage look at an image's five neighbours
@@ -114,7 +114,7 @@ def train(
 ) -> int:
     """Train the run in `folder` from its newest checkpoint, or from the start, to the last step.
 
-    `config` is that of the folder, or differs in what a run may change (`checkpoint.FREE_TO_CHANGE`). Where it has
+    `config` is that of the folder, or differs in what a run may change (`FREE_TO_CHANGE`). Where it has
     `evaluate_every`, `evaluator` measures the images of the first seeds; the best step keeps its checkpoint. Of
     `held_out`, images of the same kind that are not trained on, D's opinion is noted, which tells overfitting.
     Returns the last step done: an earlier one when SIGINT or SIGTERM came, which is answered by a checkpoint.

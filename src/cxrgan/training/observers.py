@@ -62,7 +62,7 @@ class Doctor:
 class Plots:
     """Draws losses.png, and metrics.png where there are measurements, anew with every grid of samples.
 
-    `log` feeds `history`, which has the curves of `report.PLOTTED`.
+    `log` feeds `history`, which has the curves of `figures.PLOTTED`.
     """
 
     def __init__(self, folder: RunFolder, log: LogReader, history: History, *, relativistic: bool) -> None:

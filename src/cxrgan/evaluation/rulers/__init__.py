@@ -1,4 +1,4 @@
-"""How good generated images are, and with what it is measured."""
+"""The networks that images are measured with, by name."""
 
 from typing import Literal
 

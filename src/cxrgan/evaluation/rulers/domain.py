@@ -92,7 +92,7 @@ class Residual(nn.Module):
 
 
 class NormedConvolution(nn.Module):
-    """NormedConvolution that keeps the size up to its stride, with BatchNorm until it is folded."""
+    """Convolution that keeps the size up to its stride, with BatchNorm until it is folded."""
 
     def __init__(self, width_in: int, width_out: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()

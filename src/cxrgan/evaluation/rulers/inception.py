@@ -30,7 +30,7 @@ class Inception(InceptionV3):
     """(N, 3 or 1, H, W) uint8 -> `64`, `192`, `768`, `2048` and `logits_unbiased`, each (N, D) float32.
 
     The logits, of 1008 classes, leave the bias out, as public code has them for the Inception Score; the reports'
-    score is of another network (`cxrgan.evaluation.imagenet`).
+    score is of another network (`rulers.imagenet`).
     """
 
     resize = f"TensorFlow 1 bilinear to {SIZE}"
