@@ -144,7 +144,7 @@ def test_the_reason_of_a_failed_training_outlives_a_diagnosis_that_cannot_be_wri
     assert main(["train", "--resume", str(world / "run"), "--steps", "6"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert "cannot write to" in last
-    assert "make room or mend the permissions, then: cxrgan train --resume" in last
+    assert "make room or fix the permissions, then run: cxrgan train --resume" in last
 
 
 def test_experiments_on_a_disk_that_takes_nothing_end_in_one_line(

@@ -248,7 +248,7 @@ def test_a_longer_run_is_not_cut_to_a_quick_look(tmp_path: Path, data: Path) -> 
     folder = start(replace(TINY, steps=20), load_dataset(data), tmp_path / "run", recipe="run", data=str(data))
     folder.checkpoint(20).mkdir(parents=True)
     check(Sweep((experiment,), tmp_path, {}), experiment)
-    with pytest.raises(UserError, match=r"at step 20 already, and with --scale 0.5 would end at 10"):
+    with pytest.raises(UserError, match=r"already at step 20, but with --scale 0.5 would end at 10"):
         check(Sweep((experiment,), tmp_path, {}, scale=0.5), experiment)
     with pytest.raises(UserError, match=r"lr was 0.0002, is now 0.1"):
         check(Sweep((experiment,), tmp_path, {}), replace(experiment, config=replace(TINY, steps=20, lr=0.1)))

@@ -368,5 +368,5 @@ def test_a_run_that_fails_says_why_even_where_the_diagnosis_cannot_be_written(
     folder = start(TINY, load_dataset(data), tmp_path / "run", recipe="tiny", data=str(data))
     monkeypatch.setattr(loop, "save_checkpoint", fail)
     monkeypatch.setattr(api, "write_diagnosis", fail)
-    with pytest.raises(RunError, match="make room or mend the permissions, then: cxrgan train --resume"):
+    with pytest.raises(RunError, match="make room or fix the permissions, then run: cxrgan train --resume"):
         api.train_run(folder, folder.read_info().config, data, load_dataset(data))
