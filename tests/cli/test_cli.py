@@ -119,7 +119,7 @@ def test_a_resumed_run_refuses_another_learning_rate(
         (["train", "--resume", "run", "--recipe", "exp4", "--config", "a.toml"], "leave out --recipe and --config"),
         (["train", "--seed", "99999999999999999999"], "seed is 99999999999999999999, but must be at most"),
         (["train", "--data", "nowhere", "--run", "run"], "nowhere is no dataset folder; make one with"),
-        (["train", "--resume", "nowhere"], "nowhere holds no run"),
+        (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train", "--recipe", "exp7"], "there is no recipe 'exp7'"),
         (["train", "--config", "none.toml"], "cannot read none.toml"),
         (["generate", "nowhere", "--out", "images"], "no run folder nowhere"),

@@ -428,7 +428,7 @@ def test_the_standard_file_has_its_name_and_no_warning(
 ) -> None:
     layout = exact.layout()
     assert read_weights(FID_WEIGHTS, weights, layout).name == f"inception-sha256:{file_hash(weights)[:12]}"
-    assert "is not the file of inception-2015-12-05" in capsys.readouterr().err
+    assert "is not the published file of inception-2015-12-05" in capsys.readouterr().err
     standard = replace(FID_WEIGHTS, sha256=file_hash(weights))
     assert read_weights(standard, weights, layout).name == "inception-2015-12-05"
     assert capsys.readouterr().err == ""

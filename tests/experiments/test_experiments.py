@@ -141,7 +141,7 @@ def test_what_another_sweep_made_in_the_same_place_is_refused(
     assert main(arguments(relabelled, out, file)) == 2
     assert "one was trained on other labels, splits or patients" in capsys.readouterr().err
     assert main(arguments(data, out, file, "--only", "two", "--scale", "0.4")) == 2
-    assert "one is at step 5 already" in capsys.readouterr().err
+    assert "one is already at step 5" in capsys.readouterr().err
     file.write_text(file.read_text().replace("batch_size = 8", "batch_size = 4", 1))
     assert main(arguments(data, out, file, "--only", "two")) == 2
     assert "batch_size was 8, is now 4" in capsys.readouterr().err
@@ -188,14 +188,14 @@ def test_without_ray_the_way_to_it_is_named(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("lr = 1e-3", "lr stands in no table"),
+        ("lr = 1e-3", "lr is outside a table"),
         ("[a]\nrecipe = 'exp7'", "there is no recipe 'exp7'"),
         ("[a]\nlearning_rate = 1", "[a]: there is no setting 'learning_rate'"),
-        ("['a/b']\nlr = 1e-3", "'a/b' cannot be a run folder"),
-        ("[data-64]\nlr = 1e-3", "'data-64' cannot be a run folder"),
-        ("", "has no experiment"),
+        ("['a/b']\nlr = 1e-3", "'a/b' cannot be the name of a run folder"),
+        ("[data-64]\nlr = 1e-3", "'data-64' cannot be the name of a run folder"),
+        ("", "contains no experiment"),
         ("[a", "cannot read"),
-        ("[a]\nlr = 1e-3", "has 32-pixel images, but a make others"),
+        ("[a]\nlr = 1e-3", "has 32-pixel images, but a need another size"),
     ],
 )
 def test_a_sweep_that_is_not_understood_is_one_clear_line_and_status_2(

@@ -177,7 +177,7 @@ def test_a_run_knows_its_threads_and_warns_before_it_goes_on_with_others(
     folder.write_info(replace(info, threads=threads + 5))
     assert resume(folder, dataset, steps=4) == 4
     warning = " ".join(capsys.readouterr().err.split())
-    assert f"began with {threads + 5} threads and goes on with {threads}" in warning
+    assert f"started with {threads + 5} threads and continues with {threads}" in warning
     assert folder.read_info().threads == threads + 5
 
 
