@@ -168,7 +168,7 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
 
 
 def run_experiment(sweep: Sweep, experiment: Experiment) -> None:
-    """Train the rest of an experiment, then measure it; a failure is written down and not raised."""
+    """Train what an experiment lacks, then measure it; what goes wrong is written down, and raises nothing."""
     try:
         sweep.failure_file(experiment).unlink(missing_ok=True)
         _train_and_measure(sweep, experiment)
@@ -207,7 +207,7 @@ def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:
 def run_sweep(
     sweep: Sweep, chosen: Sequence[Experiment], workers: Workers, jobs: int, on_end: Callable[[], None]
 ) -> None:
-    """Run or continue the chosen experiments, `jobs` at a time; `on_end` is called after each.
+    """Run or go on with the chosen experiments, `jobs` at once; `on_end` is called after each.
 
     On SIGINT and SIGTERM, which come out as KeyboardInterrupt, the runs are saved first.
     """

@@ -14,7 +14,7 @@ STYLE_WIDTH = 128  # of the stable generator's style
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the two networks: M x M images from L_ch x L_w x L_w latents, M = (L_w + 3) * 2^k."""
+    """The networks of either kind: M x M images from L_ch x L_w x L_w latents, M = (L_w + 3) * 2^k."""
 
     image_size: int = 64
     """Pixels per side (M): even, 32 to 256."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 NUM_JUDGED = 256  # images of each kind that D judges: a whole number of its batches
 
 Evaluator = Callable[["NDArray[np.uint8]"], Row]
-"""Generated images (N, M, M) uint8 -> measurements, including `log.BEST_BY`."""
+"""Generated images (N, M, M) uint8 -> measurements, `runs.log.BEST_BY` among them."""
 
 
 LEAST_MEASURED = 6  # training images: density and coverage look at an image's five neighbours
