@@ -12,25 +12,32 @@ PAGE = Path(__file__).parent.parent / "docs" / "model-cards.md"
 
 HEAD = f"""# Model cards
 
-Generators that come with the package. `cxrgan generate cxr-64 --num 64 --out images` works at once, offline;
-`--label NORMAL` or `--label PNEUMONIA` chooses the class. `cxrgan evaluate cxr-64 --data kermany-64` measures it
-against the features of the real images that are shipped beside it. Each card below is also a file,
-`src/cxrgan/assets/NAME.json`, with the SHA-256 of the weights and every setting.
+These generators are shipped with the package and work at once, offline:
 
-**What they are for.** Research and teaching: to see what a GAN makes of these data, to test code that handles chest
-X-rays, to compare a generator of your own. **What they are not for.** No diagnosis; no clinical use; no training or
-testing of clinical software without real data; no showing them as patients. They know children of one hospital in
-Guangzhou, its devices, and two labels, of which PNEUMONIA joins bacterial and viral; other ages, projections and
-diseases are missing, and the share of the classes is that of the data set, not of any clinic. Fine anatomy does not
-hold at full size.
+```
+cxrgan generate cxr-64 --num 64 --out images       # --label NORMAL or --label PNEUMONIA chooses the class
+cxrgan evaluate cxr-64 --data kermany-64           # against the shipped features of the real images
+```
 
-**Licence.** The package's licence is MIT; the weights and features were made from images under CC BY 4.0, so keep
-this line where you share them: {KERMANY}.
+Each card below is also a file, `src/cxrgan/assets/NAME.json`, with the SHA-256 of the weights and every setting.
+
+**Intended use.** Research and teaching: to see what a GAN makes of these data, to test code that handles chest X-rays,
+to compare with a generator of your own.
+
+**Not intended.** No diagnosis; no clinical use; no training or testing of clinical software without real data; do not
+present the images as patients.
+
+**Limits.** The training images show children of one hospital in Guangzhou, taken with its devices. There are two
+labels, and PNEUMONIA combines bacterial and viral. Other ages, projections and diseases are missing, and the
+proportion of the classes is that of the data set, not of any clinic. Fine anatomy does not hold up at full size.
+
+**Licence.** The package's licence is MIT. The weights and features were made from images under CC BY 4.0, so keep this
+line wherever you share them: {KERMANY}.
 """
 
-FOOT = """The nearest pairs were looked at as well: they share pose and brightness, and differ in ribs, heart and
-borders. That is a first check and no audit: it finds copies of whole images, not of details, and says
-nothing of a single patient's right to be forgotten.
+FOOT = """The nearest pairs were also inspected: they share pose and brightness, and differ in ribs, heart and borders.
+This is a first check, not an audit: it finds copies of whole images but not of details, and says nothing about a
+single patient's right to be forgotten.
 """
 
 SHARE = (".2f", ".3f")
@@ -39,13 +46,14 @@ METRICS = {"frechet_distance": (".1f", ".2f"), "precision": SHARE, "recall": SHA
 
 
 def section(card: Mapping[str, Any]) -> str:
-    """What a reader must know of one generator."""
+    """What a reader must know about one generator."""
     name, size, trained = card["name"], card["model"]["image_size"], card["trained"]
     counts = ", ".join(f"{count:,} {label}" for label, count in card["classes"].items())
     pictures = " | ".join(
         f"![32 generated chest X-rays of the class {label}](cxr-{size}-{label.lower()}.png)"
         for label in card["classes"]
     )
+    features = card["metrics"][0]["features"]
     measured = {(row["metric"], row["label"]): row for row in card["metrics"]}
     rows = [
         f"| {label or 'all'} | "
@@ -62,23 +70,25 @@ def section(card: Mapping[str, Any]) -> str:
     ]
     return f"""## {name}
 
-{trained["recipe"]} by class, {trained["config"]["epochs"]:g} epochs (step {card["step"]}),
-{trained["seconds"] / 60:.0f} minutes on {trained["machine"]}; float16.
+Recipe `{trained["recipe"]}`, conditional, {trained["config"]["epochs"]:g} epochs (step {card["step"]}):
+{trained["seconds"] / 60:.0f} minutes on {trained["machine"]}. Weights in float16.
 Trained on {sum(card["classes"].values()):,} images of the training split: {counts}.
 
 | {" | ".join(card["classes"])} |
 |{" --- |" * len(card["classes"])}
 | {pictures} |
 
-Against the training images, as many generated ones, with `{card["metrics"][0]["features"]}`; in brackets the floor,
-real against other real images, with the deviation of its draws ([how](metrics.md#the-floor)):
+Compared with the training images, as many generated as real ones. In brackets is the floor, the score of real images
+against other real images, with the deviation of its draws ([how](metrics.md#the-floor)). All columns are measured with
+`{features}`; its Frechet distance is not an FID.
 
-| images | {" | ".join(metric.replace("_", " ") for metric in METRICS)} |
+| images | Frechet distance ({features}) | {" | ".join(metric for metric in METRICS if metric != "frechet_distance")} |
 |{" --- |" * (1 + len(METRICS))}
 {chr(10).join(rows)}
 
-Copies? Median distance to the nearest training image, of the generated images and of the held-out test images (other
-patients), and the share of generated images that are nearer than all but 1 % of the held-out ones (chance gives 1 %):
+Are they copies? The table gives the median distance to the nearest training image, for generated images and for
+held-out test images (other patients), and the share of generated images that are nearer than all but 1 % of the
+held-out ones (chance gives 1 %):
 
 | compared by | generated | held out | too near |
 | --- | --- | --- | --- |

@@ -124,8 +124,8 @@ def test_a_resumed_run_refuses_another_learning_rate(
         (["train", "--epochs", "2", "--steps", "3"], "both --epochs and --steps are given"),
         (["train", "--resume", "run", "--recipe", "exp4", "--config", "a.toml"], "leave out --recipe and --config"),
         (["train", "--seed", "99999999999999999999"], "seed is 99999999999999999999, but must be at most"),
-        (["train", "--data", "nowhere", "--run", "run"], "nowhere is no dataset folder; make one with"),
-        (["train", "--resume", "nowhere"], "nowhere holds no run"),
+        (["train", "--data", "nowhere", "--run", "run"], "nowhere is not a dataset folder; make one with"),
+        (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train", "--recipe", "exp7"], "there is no recipe 'exp7'"),
         (["train", "--config", "none.toml"], "cannot read none.toml"),
         (["generate", "nowhere", "--out", "images"], "no run folder nowhere"),
@@ -282,7 +282,8 @@ def test_training_on_a_folder_of_pictures_does_not_say_to_prepare_over_it(
     status, error = status_and_error(capsys, "train", "--data", tmp_path, "--run", tmp_path / "run")
     assert status == 2
     assert (
-        f"{tmp_path} is no dataset folder; make one with: cxrgan prepare {tmp_path} --out NEWFOLDER --size 64" in error
+        f"{tmp_path} is not a dataset folder; make one with: cxrgan prepare {tmp_path} --out NEWFOLDER --size 64"
+        in error
     )
 
 

@@ -83,7 +83,7 @@ def test_report_and_evaluate_replace_what_they_wrote_and_no_file_of_others(
     page.write_text("<title>my own</title>")
     rows.write_text(json.dumps({"mine": 1}))
     assert "holds something else than a report of cxrgan" in fails(capsys, "report", world / "run", "--out", page)
-    assert "holds something else than an evaluation" in fails(capsys, *evaluate)
+    assert "is not an evaluation" in fails(capsys, *evaluate)
     assert page.read_text() == "<title>my own</title>"
 
 
@@ -144,7 +144,7 @@ def test_the_reason_of_a_failed_training_outlives_a_diagnosis_that_cannot_be_wri
     assert main(["train", "--resume", str(world / "run"), "--steps", "6"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert "cannot write to" in last
-    assert "make room or mend the permissions, then: cxrgan train --resume" in last
+    assert "make room or fix the permissions, then run: cxrgan train --resume" in last
 
 
 def test_experiments_on_a_disk_that_takes_nothing_end_in_one_line(
@@ -179,7 +179,7 @@ def test_leftovers_of_a_killed_prepare_are_removed_and_told(tmp_path: Path, caps
     other.rename(leftover)
     alive.rename(other)
     assert main(["prepare", "phantom", "--num", "4", "--size", "32", "--out", str(tmp_path / "data")]) == 0
-    assert f"removed {leftover}: a prepare that was killed had left it" in capsys.readouterr().err
+    assert f"removed {leftover}, left over from a prepare that was killed" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -232,7 +232,7 @@ def test_an_absurd_number_of_phantoms_is_refused_at_once(
     error = fails(capsys, "prepare", "phantom", "--num", num, "--out", tmp_path / "data")
     assert time.monotonic() - began < 5
     assert num in error
-    assert "fit, so ask for fewer" in error or "at least 1" in error
+    assert "fit, so prepare fewer images" in error or "at least 1" in error
 
 
 def test_images_of_a_class_that_no_folder_can_be_called_are_set_aside(

@@ -54,7 +54,7 @@ def test_a_folder_is_read_with_its_labels(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no dataset folder; make one with: cxrgan prepare"):
+    with pytest.raises(UserError, match="is not a dataset folder; make one with: cxrgan prepare"):
         load_dataset(tmp_path / "nowhere")
 
 

@@ -334,7 +334,7 @@ def test_link_out_of_the_source_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "link.png").symlink_to(tmp_path / "outside.png")
     _, manifest = prepared(tmp_path, {})
-    assert manifest["rejected"] == [{"origin": "link.png", "reason": "a link that leaves the source folder"}]
+    assert manifest["rejected"] == [{"origin": "link.png", "reason": "a link out of the source folder"}]
 
 
 def test_copy_is_left_out_and_the_first_of_train_val_test_kept(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_copy_is_left_out_and_the_first_of_train_val_test_kept(tmp_path: Path) -
         {"origin": "val/A/a.png", "same_as": "train/B/b.png", "differs": ["split", "label"]},
         {"origin": "test/A/a.png", "same_as": "train/B/b.png", "differs": ["split", "label"]},
     ]
-    assert "copies left out: 3, of these with another split, label or patient: 2" in summary(manifest)
+    assert "copies left out: 3 (2 of them with another split, label or patient)" in summary(manifest)
 
 
 def test_patients_in_two_splits_of_the_source_are_reported(tmp_path: Path) -> None:
@@ -459,7 +459,7 @@ def test_folder_that_cannot_be_written_fails_before_the_work(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "holds no image"),
+        ({}, "contains no image"),
         ({"a.png": b"", "b.png": b"text"}, r"no usable image among 2 files.*a\.png: the file is empty; b\.png"),
     ],
 )
@@ -498,7 +498,7 @@ def test_summary_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
         "xrays: 3 images, 32 x 32 pixels (crop)",
         "  train      2: 2 A; named patients: 1",
         "  test       1: 1 B; named patients: 0",
-        "files set aside: 7",
+        "files left out: 7",
         *(f"  train/A/bad{index}.png: the file is empty" for index in range(5)),
         "  and 2 more, in manifest.json",
     ]

@@ -228,10 +228,10 @@ def test_sides_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
         open_pair(other, data, num=None, split="train", seed=0)
     with pytest.raises(UserError, match="cannot evaluate 0 images"):
         open_pair(other, data, num=0, split="train", seed=0)
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         open_pair(tmp_path / "nowhere", data, num=None, split="train", seed=0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no usable image"):
+    with pytest.raises(UserError, match="contains no usable image"):
         open_pair(tmp_path / "empty", data, num=None, split="train", seed=0)
 
 
@@ -385,7 +385,7 @@ def test_further_networks_add_their_distances_during_training() -> None:
 def test_too_few_images_to_measure_against_are_refused_before_the_run(tmp_path: Path) -> None:
     few = load_dataset(write_tiny_dataset(tmp_path / "data", num=5))
     config = replace(TINY, batch_size=2, evaluate_every=5)
-    with pytest.raises(UserError, match="needs 6 training images or more, and the dataset tiny has 5"):
+    with pytest.raises(UserError, match="needs at least 6 training images, but the dataset tiny has 5"):
         start(config, few, tmp_path / "run", recipe="tiny", data="data")
     assert not (tmp_path / "run").exists()
 

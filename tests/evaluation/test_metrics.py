@@ -484,7 +484,7 @@ def test_more_neighbours_than_images_are_refused() -> None:
         (np.zeros(3), np.eye(4), r"these are \(3,\) and \(4, 4\)"),
         (np.zeros((3, 3)), np.eye(3), r"these are \(3, 3\) and \(3, 3\)"),
         (np.full(3, math.nan), np.eye(3), "NaN or infinite"),
-        (np.zeros(3), np.tri(3), "a covariance is symmetric"),
+        (np.zeros(3), np.tri(3), "a covariance must be symmetric"),
     ],
 )
 def test_statistics_that_are_no_gaussian_are_refused(mean: Array, covariance: Array, complaint: str) -> None:

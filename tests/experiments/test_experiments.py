@@ -141,7 +141,7 @@ def test_what_another_sweep_made_in_the_same_place_is_refused(
     assert main(arguments(relabelled, out, file)) == 2
     assert "one was trained on other labels, splits or patients" in capsys.readouterr().err
     assert main(arguments(data, out, file, "--only", "two", "--scale", "0.4")) == 2
-    assert "one is at step 5 already" in capsys.readouterr().err
+    assert "one is already at step 5" in capsys.readouterr().err
     file.write_text(file.read_text().replace("batch_size = 8", "batch_size = 4", 1))
     assert main(arguments(data, out, file, "--only", "two")) == 2
     assert "batch_size was 8, is now 4" in capsys.readouterr().err
@@ -170,14 +170,14 @@ def test_an_experiment_that_fails_is_noted_and_the_others_go_on(data: Path, tmp_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("lr = 1e-3", "lr stands in no table"),
+        ("lr = 1e-3", "lr is outside a table"),
         ("[a]\nrecipe = 'exp7'", "there is no recipe 'exp7'"),
         ("[a]\nlearning_rate = 1", "[a]: there is no setting 'learning_rate'"),
-        ("['a/b']\nlr = 1e-3", "'a/b' cannot be a run folder"),
-        ("[data-64]\nlr = 1e-3", "'data-64' cannot be a run folder"),
-        ("", "has no experiment"),
+        ("['a/b']\nlr = 1e-3", "'a/b' cannot be the name of a run folder"),
+        ("[data-64]\nlr = 1e-3", "'data-64' cannot be the name of a run folder"),
+        ("", "contains no experiment"),
         ("[a", "cannot read"),
-        ("[a]\nlr = 1e-3", "has 32-pixel images, but a make others"),
+        ("[a]\nlr = 1e-3", "has 32-pixel images, but a need another size"),
     ],
 )
 def test_a_sweep_that_is_not_understood_is_one_clear_line_and_status_2(
@@ -230,7 +230,7 @@ def test_a_longer_run_is_not_cut_to_a_quick_look(tmp_path: Path, data: Path) -> 
     folder = start(replace(TINY, steps=20), load_dataset(data), tmp_path / "run", recipe="run", data=str(data))
     folder.checkpoint(20).mkdir(parents=True)
     check(Sweep((experiment,), tmp_path, {}), experiment)
-    with pytest.raises(UserError, match=r"at step 20 already, and with --scale 0.5 would end at 10"):
+    with pytest.raises(UserError, match=r"already at step 20, but with --scale 0.5 would end at 10"):
         check(Sweep((experiment,), tmp_path, {}, scale=0.5), experiment)
     with pytest.raises(UserError, match=r"lr was 0.0002, is now 0.1"):
         check(Sweep((experiment,), tmp_path, {}), replace(experiment, config=replace(TINY, steps=20, lr=0.1)))

@@ -153,5 +153,5 @@ def test_bad_requests_are_named(generator: TrainedGenerator, tmp_path: Path) -> 
         generator.interpolate((3, 3), 5)
     with pytest.raises(UserError, match="from seed 99999999999999999999"):
         generator.sample(1, seed=99999999999999999999)
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="is not a run folder"):
         load_generator(tmp_path)

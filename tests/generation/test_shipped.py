@@ -74,7 +74,7 @@ def test_a_shipped_generator_is_measured_against_a_shipped_reference(
     monkeypatch.setattr("cxrgan.evaluation.rulers.inception.load_inception", lambda *a, **n: pytest.fail("not wanted"))
     assert main(arguments) == 0
     rows = {(row["metric"], row.get("label")): row for row in json.loads(file.read_text())["rows"]}
-    assert rows["all", None]["note"].startswith("kermany-64 holds no features of it")
+    assert rows["all", None]["note"].startswith("kermany-64 has no features of this network")
     distance = rows["frechet_distance", None]
     assert (distance["n_real"], distance["n_fake"], distance["split"]) == (5190, 200, "train")
     assert distance["floor"] < distance["value"] < 200
@@ -86,9 +86,9 @@ def test_a_shipped_generator_is_measured_against_a_shipped_reference(
 def test_sizes_must_agree_and_sides_must_not_be_swapped() -> None:
     with pytest.raises(UserError, match="cxr-64 has 64-pixel images, kermany-128 has 128"):
         open_pair(Path("cxr-64"), Path("kermany-128"), num=2, split="train", seed=0)
-    with pytest.raises(UserError, match="kermany-64 is the real side"):
+    with pytest.raises(UserError, match="kermany-64 stands for real images"):
         open_pair(Path("kermany-64"), Path("kermany-64"), num=2, split="train", seed=0)
-    with pytest.raises(UserError, match="a name that is shipped: kermany-64, kermany-128"):
+    with pytest.raises(UserError, match="a shipped name: kermany-64, kermany-128"):
         open_pair(Path("cxr-64"), Path("kermany-32"), num=2, split="train", seed=0)
 
 

@@ -74,11 +74,11 @@ def test_no_log_is_an_empty_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("no json", "line 2: no JSON"),
-        ("", "line 2: no JSON"),
+        ("no json", "line 2: not valid JSON"),
+        ("", "line 2: not valid JSON"),
         ("\xff", "line 2"),
         ("[" * 100_000, "line 2: it is nested too deeply"),
-        ("[1]", "line 2 holds a list of 1, but must hold a table"),
+        ("[1]", "line 2 is a list of 1, but must be a table"),
         ("{}", "line 2: step is missing"),
         ('{"step": "3"}', "line 2: step is '3'"),
         ('{"step": 1.5}', "line 2: step is 1.5"),
@@ -103,7 +103,7 @@ def test_a_line_of_the_wrong_kind_is_named_with_its_number_field_and_value(
     with pytest.raises(UserError, match=said) as error:
         list(LogReader(file).rows())
     assert str(error.value).startswith(f"{file}, line 2")
-    assert str(error.value).endswith("mend or remove the line")
+    assert str(error.value).endswith("fix or delete the line")
 
 
 def test_what_a_run_writes_passes_the_door(tmp_path: Path) -> None:

@@ -198,7 +198,9 @@ def test_weights_that_are_no_numbers_make_no_images_and_are_not_trained_on(value
     arrays["first.weight"][0, 0, 0, 0] = value
     path.write_bytes(save(arrays))
     for use in (lambda: load_generator(folder.path), lambda: load(folder)):
-        with pytest.raises(UserError, match=r"step-000002 is damaged .*average\.safetensors are no finite numbers"):
+        with pytest.raises(
+            UserError, match=r"step-000002 is damaged .*average\.safetensors has weights that are not finite"
+        ):
             use()
 
 
@@ -295,7 +297,7 @@ def test_of_two_starts_the_later_never_takes_the_folder_of_the_first(
             yield
 
     monkeypatch.setattr(RunFolder, "locked", late)
-    with pytest.raises(UserError, match="holds a run already; go on with it"):
+    with pytest.raises(UserError, match="already holds a run; resume it"):
         start(TINY, dataset, tmp_path / "run", recipe="tiny", data="data")
     assert RunFolder(tmp_path / "run").read_info().config.seed == 1
 

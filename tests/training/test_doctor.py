@@ -136,7 +136,7 @@ def test_vanishing_and_exploding_gradients_are_told_apart() -> None:
 
 def test_held_out_images_taken_for_fakes_are_overfitting() -> None:
     (finding,) = found(run(d_held_out=lambda step: -1.5 if step > 500 else 1.8))
-    assert finding.name == "the discriminator learns the training images by heart"
+    assert finding.name == "the discriminator is overfitting"
     assert finding.since == 700  # three probes, of which two show it
     assert "88%" in finding.evidence
 
@@ -147,7 +147,7 @@ def test_overfitting_is_found_whatever_the_scale_of_the_logits(scale: float) -> 
     overfitted = run(
         d_train=lambda step: 2.0 * scale, d_samples=lambda step: -2.0 * scale, d_held_out=lambda step: -1.5 * scale
     )
-    assert names(overfitted) == ["the discriminator learns the training images by heart"]
+    assert names(overfitted) == ["the discriminator is overfitting"]
     healthy = run(
         d_train=lambda step: 2.0 * scale, d_samples=lambda step: -2.0 * scale, d_held_out=lambda step: 1.8 * scale
     )
@@ -160,7 +160,7 @@ def test_a_difference_that_chance_makes_is_no_overfitting() -> None:
         rows = run(d_train=lambda step: 0.5, d_held_out=lambda step: -0.2, d_samples=lambda step: -0.5)
         return [row | {"d_train_error": error, "d_held_out_error": error, "d_samples_error": error} for row in rows]
 
-    assert names(judged(0.1)) == ["the discriminator learns the training images by heart"]
+    assert names(judged(0.1)) == ["the discriminator is overfitting"]
     assert names(judged(0.3)) == []
 
 
@@ -168,13 +168,13 @@ def test_one_probe_that_falls_short_does_not_hide_overfitting() -> None:
     """As `few-100-s1` had it: 0.75, 0.61, 0.49, 1.08, 0.65 of the way."""
     shares = [0.75, 0.61, 0.49, 1.08, 0.65]
     rows = run(d_train=lambda step: 0.0, d_samples=lambda step: -1.0, d_held_out=lambda step: -shares[step // 100 % 5])
-    assert names(rows) == ["the discriminator learns the training images by heart"]
+    assert names(rows) == ["the discriminator is overfitting"]
 
 
 def test_held_out_images_below_the_fakes_are_overfitting_too() -> None:
     rows = run(d_train=lambda step: 0.1, d_held_out=lambda step: -0.9, d_samples=lambda step: 0.2)
     (finding,) = found([row | {"d_train_error": 0.1, "d_held_out_error": 0.1} for row in rows])
-    assert "1 below those of training images, below fakes" in finding.evidence
+    assert "1 below those for training images, lower even than for generated images" in finding.evidence
 
 
 def test_a_loss_that_is_no_number_comes_first() -> None:
@@ -186,8 +186,19 @@ def test_a_loss_that_is_no_number_comes_first() -> None:
 def test_a_metric_that_turned_is_told_with_its_best_step() -> None:
     worse = run(frechet_distance=lambda step: 100 - step / 10 if step <= 500 else 20.0 + step / 4)
     (finding,) = found(worse)
-    assert (finding.name, finding.since) == ("the images get worse", 600)
-    assert "was 50 at step 500" in finding.evidence
+    assert (finding.name, finding.since) == ("the images are getting worse", 600)
+    assert finding.evidence == "the Frechet distance is 270; at its best it was 50, at step 500"
+
+
+def test_a_distance_is_told_with_its_network_since_it_is_no_fid() -> None:
+    def evidence(distance: Callable[[int], float]) -> str:
+        (finding,) = found(
+            measured(frechet_distance=distance, frechet_floor=lambda step: 1.8, features=lambda step: "cxr-domain-v1")
+        )
+        return finding.evidence
+
+    assert "Frechet distance (cxr-domain-v1) is 80" in evidence(lambda step: 20.0 if step < 300 else 80.0)
+    assert "the best Frechet distance (cxr-domain-v1) was 40" in evidence(lambda step: 40.0)
 
 
 def measured(num: int = 8, **columns: Callable[[int], float | str | None]) -> list[Row]:
@@ -207,7 +218,7 @@ def test_recall_far_below_its_floor_is_lost_variety() -> None:
 
     (finding,) = found(with_recall(0.34, 0.85))
     assert (finding.name, finding.since) == ("lost variety", 100)
-    assert finding.evidence == "recall is 0.34, and 0.85 between real images"
+    assert finding.evidence == "recall is 0.34 (between real images: 0.85)"
     assert names(with_recall(0.5, 0.85)) == []
     assert names(with_recall(0.34, None)) == []  # of an older version: only what is low for any data is said
     assert names(with_recall(0.12, None)) == ["lost variety"]
@@ -223,7 +234,7 @@ def test_an_evaluation_tells_lost_variety_of_all_images_and_of_a_class() -> None
     (finding,) = found(run(), evaluated)
     assert (finding.name, finding.since) == ("lost variety", 900)
     assert finding.evidence == (
-        "recall is 0.34, and 0.85 between real images, coverage of NORMAL is 0.2, and 0.9 between real images"
+        "recall is 0.34 (between real images: 0.85), coverage of NORMAL is 0.2 (between real images: 0.9)"
     )
     assert names(run(), evaluated[::2]) == []
 
@@ -238,12 +249,12 @@ def test_a_distance_that_no_longer_falls_is_told_where_it_is_far_from_the_floor(
     def with_distance(distance: Callable[[int], float], floor: float | None = 1.8) -> list[str]:
         return names(measured(frechet_distance=distance, frechet_floor=lambda step: floor))
 
-    assert with_distance(lambda step: 40.0 + step % 3) == ["the distance no longer falls"]
+    assert with_distance(lambda step: 40.0 + step % 3) == ["the distance has plateaued"]
     assert with_distance(lambda step: 40.0 - step / 100) == []
     assert with_distance(lambda step: 4.0) == []
     assert with_distance(lambda step: 40.0, None) == []
     assert names(measured(5, frechet_distance=lambda step: 40.0, frechet_floor=lambda step: 1.8)) == []
-    assert with_distance(lambda step: 20.0 if step < 300 else 80.0) == ["the images get worse"]
+    assert with_distance(lambda step: 20.0 if step < 300 else 80.0) == ["the images are getting worse"]
 
 
 def test_measurements_by_another_ruler_are_not_compared() -> None:
@@ -320,7 +331,7 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
         status = main(["doctor", str(folder.path)])
         return status, capsys.readouterr().out, json.loads(folder.diagnosis_file.read_text())["verdict"]
 
-    not_measured = "; how varied the images are is not measured: cxrgan evaluate RUN --data DIR\n"
+    not_measured = "; the variety of the images has not been measured: cxrgan evaluate RUN --data DIR\n"
     assert said() == (0, f"at step 0:\ntoo early to say{not_measured}", "too early to say")
     append_rows(folder.metrics_file, run())
     assert said() == (0, f"at step 1000:\nhealthy{not_measured}", "healthy")
@@ -357,5 +368,5 @@ def test_a_run_that_fails_says_why_even_where_the_diagnosis_cannot_be_written(
     folder = start(TINY, load_dataset(data), tmp_path / "run", recipe="tiny", data=str(data))
     monkeypatch.setattr(loop, "save_checkpoint", fail)
     monkeypatch.setattr(api, "write_diagnosis", fail)
-    with pytest.raises(RunError, match="make room or mend the permissions, then: cxrgan train --resume"):
+    with pytest.raises(RunError, match="make room or fix the permissions, then run: cxrgan train --resume"):
         api.carry_on(folder, folder.read_info().config, load_dataset(data))

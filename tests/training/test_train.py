@@ -179,7 +179,7 @@ def test_a_run_knows_its_threads_and_warns_before_it_goes_on_with_others(
     with speaking():
         assert resume(folder, dataset, steps=4) == 4
     warning = " ".join(capsys.readouterr().err.split())
-    assert f"began with {threads + 5} threads and goes on with {threads}" in warning
+    assert f"started with {threads + 5} threads and continues with {threads}" in warning
     assert folder.read_info().threads == threads + 5
 
 
@@ -352,7 +352,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(RunError, match=r"No space left on device; the checkpoint of step 5 is whole; .*--resume"):
+        with pytest.raises(RunError, match=r"No space left on device; the checkpoint of step 5 is intact; .*--resume"):
             resume(folder, dataset, steps=9, sample_every=100)
     assert folder.steps() == [5]
     assert {path.name: path.read_bytes() for path in folder.checkpoint(5).iterdir()} == before
@@ -381,7 +381,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_good_checkpoint(
         return generator_loss(fake=fake, real=real, kind=kind) * (float("nan") if len(calls) == 3 else 1)
 
     monkeypatch.setattr("cxrgan.training.step.generator_loss", poisoned)
-    message = r"step 8: loss_g is nan, training stopped; the last good checkpoint, of step 5, is kept"
+    message = r"step 8: loss_g is nan, so training has stopped; the last good checkpoint is that of step 5"
     with pytest.raises(RunError, match=message):
         resume(folder, dataset, steps=20)
     assert folder.steps() == [5]
@@ -490,7 +490,7 @@ def test_a_checkpoint_that_lacks_something_is_refused_not_guessed(
 def test_a_resume_that_fails_leaves_the_settings_as_they_were(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, steps=4), dataset)
     before = folder.config_file.read_bytes()
-    with pytest.raises(UserError, match="is at step 4 already; ask for --steps above that"):
+    with pytest.raises(UserError, match="is already at step 4; give --steps a higher number"):
         resume(folder, dataset, steps=3)
     assert folder.config_file.read_bytes() == before
     assert [row["step"] for row in folder.rows()] == [1, 2, 3, 4]
@@ -564,7 +564,7 @@ def test_two_processes_cannot_train_one_run(dataset: Dataset, tmp_path: Path) ->
 def test_a_damaged_log_or_config_is_one_clear_error(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
     folder.metrics_file.write_text("no json\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1: no JSON"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1: not valid JSON"):
         resume(folder, dataset, steps=4)
     folder.config_file.write_text('{"recipe": "", "config": 3}')
     with pytest.raises(UserError, match=r"config\.json: config is 3, but must be a table"):
@@ -605,7 +605,7 @@ def test_loading_never_runs_code(dataset: Dataset, tmp_path: Path, monkeypatch: 
 
 def test_a_folder_that_is_taken_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
-    with pytest.raises(UserError, match="holds a run already; go on with it: cxrgan train --resume"):
+    with pytest.raises(UserError, match="already holds a run; resume it with cxrgan train --resume"):
         start(TINY, dataset, folder.path, recipe="tiny", data="data")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not lose me")
@@ -615,7 +615,7 @@ def test_a_folder_that_is_taken_is_refused(dataset: Dataset, tmp_path: Path) -> 
 
 def test_data_that_do_not_fit_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     bigger = replace(TINY, model=replace(TINY.model, image_size=64))
-    with pytest.raises(UserError, match="32-pixel images, but the networks make 64"):
+    with pytest.raises(UserError, match="32-pixel images, but the networks are for 64"):
         start(bigger, dataset, tmp_path / "run", recipe="tiny", data="data")
     with pytest.raises(UserError, match="has 40 training images, fewer than a batch of 64"):
         start(replace(TINY, batch_size=64), dataset, tmp_path / "run", recipe="tiny", data="data")
@@ -633,6 +633,6 @@ def test_compiling_without_a_compiler_goes_on_and_says_so(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cxrgan.training.loop.can_compile", lambda device: False)
-    with pytest.warns(UserWarning, match="going on without it"):
+    with pytest.warns(UserWarning, match="continuing without it"):
         folder = start(replace(TINY, compile=True), dataset, tmp_path / "run", recipe="tiny", data="data")
     assert folder.read_info().config.compile is False

@@ -1,4 +1,4 @@
-"""Reads a dataset folder, and says which images a step sees: a pure function of seed, step and rank."""
+"""Reads a dataset folder, and decides which images a step sees: a pure function of seed, step and rank."""
 
 import functools
 import hashlib
@@ -125,7 +125,7 @@ def read_manifest(path: Path) -> Manifest:
         table = read_json(file, mend=MEND, most=MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         what = f"{path} --out NEWFOLDER --size 64" if path.exists() else f"SOURCE --out {path}"  # never over the source
-        raise UserError(f"{path} is no dataset folder; make one with: cxrgan prepare {what}") from None
+        raise UserError(f"{path} is not a dataset folder; make one with: cxrgan prepare {what}") from None
     if table.values.get("format") != FORMAT:
         raise UserError(f"{file} is not of format {FORMAT}; {MEND}")
     classes = tuple(table.names("classes"))

@@ -1,6 +1,6 @@
-"""Any source -> one dataset folder: `images.npy` (N, H, W) uint8 and `manifest.json`, row i being entry i.
+"""Any source -> one dataset folder: `images.npy` (N, H, W) uint8 and `manifest.json`; entry i describes row i.
 
-Bad input is set aside with its reason, byte-identical copies are left out, and patients stay in one split.
+Bad input is left out with the reason, byte-identical copies are left out, and each patient stays in one split.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ class DuplicateEntry(TypedDict):
     origin: str
     same_as: str
     differs: list[str]
-    """Which of split, label and patient the two do not agree on: a sign of leaks and wrong labels."""
+    """Which of split, label and patient differ between the two: a sign of leaks and wrong labels."""
 
 
 class OverlapEntry(TypedDict):
@@ -105,7 +105,7 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
         raise UserError(f"seed is {shown(seed)}, but must be from 0 to {MAX_WHOLE}")
     check_free(out, "the dataset")
     for leftover in remove_leftovers(out):
-        warn(f"removed {leftover}: a prepare that was killed had left it")
+        warn(f"removed {leftover}, left over from a prepare that was killed")
     if source == "phantom":
         _check_room(num, size, out)
     opened = open_source(source, size=size, seed=seed, num=num)
@@ -128,7 +128,7 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
 
 
 def summary(manifest: Manifest) -> str:
-    """What is in a dataset and what is not, in some lines for people."""
+    """What is in a dataset and what was left out, in a few lines for people."""
     size = manifest["size"]
     lines = [f"{manifest['name']}: {len(manifest['images'])} images, {size} x {size} pixels ({manifest['fit']})"]
     for split, counts in manifest["counts"].items():
@@ -142,12 +142,12 @@ def summary(manifest: Manifest) -> str:
     if duplicates:
         crossing = sum(bool(duplicate["differs"]) for duplicate in duplicates)
         lines.append(
-            f"byte-identical copies left out: {len(duplicates)}, of these with another split, label or patient: "
-            f"{crossing}"
+            f"byte-identical copies left out: {len(duplicates)} ({crossing} of them with another split, label or "
+            "patient)"
         )
     rejected = manifest["rejected"]
     if rejected:
-        lines.append(f"files set aside: {len(rejected)}")
+        lines.append(f"files left out: {len(rejected)}")
         lines += [f"  {item['origin']}: {item['reason']}" for item in rejected[:NUM_SHOWN]]
         if len(rejected) > NUM_SHOWN:
             lines.append(f"  and {len(rejected) - NUM_SHOWN} more, in manifest.json")
@@ -155,9 +155,9 @@ def summary(manifest: Manifest) -> str:
 
 
 def decode_records(records: list[Record], size: int, fit: Fit) -> "Iterator[tuple[str, NDArray[np.uint8] | Unusable]]":
-    """For each record, in order: the SHA-256 of its content, and (size, size) uint8 or why there are none.
+    """For each record, in order: the SHA-256 of its content, and (size, size) uint8 or the reason why not.
 
-    Pillow decodes and resizes without Python's lock; as many images as there are cores are in memory at full size.
+    Pillow releases Python's lock while it works; at most one image per core is in memory at full size.
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(num_cores()) as pool:
         warnings.simplefilter("ignore")  # Pillow's, on damaged files: the manifest says what is wrong with them
@@ -173,7 +173,7 @@ def num_cores() -> int:
 
 
 def _check_room(num: int, size: int, out: Path) -> None:
-    """UserError where `num` images cannot be held in this machine's memory, or on the disk of `out`."""
+    """UserError if `num` images do not fit into this machine's memory, or on the disk of `out`."""
     folder = next(parent for parent in out.absolute().parents if parent.is_dir())
     room = {"disk": shutil.disk_usage(folder).free}
     if hasattr(os, "sysconf"):  # not on Windows
@@ -181,9 +181,9 @@ def _check_room(num: int, size: int, out: Path) -> None:
     most = min(room.values()) // (size**2 + ENTRY_BYTES)
     if num > most:
         raise UserError(
-            f"{shown(num)} images of {size} x {size} pixels are more than this machine holds "
+            f"{shown(num)} images of {size} x {size} pixels do not fit on this machine "
             f"({', '.join(f'{name} {amount / 1e9:.1f} GB' for name, amount in room.items())}); "
-            f"at most {most:,} fit, so ask for fewer or for a smaller --size"
+            f"at most {most:,} fit, so prepare fewer images or use a smaller --size"
         )
 
 
@@ -195,7 +195,7 @@ def _with_splits(records: tuple[Record, ...], seed: int) -> list[Record]:
 
 
 def _drawn_split(patient: str, seed: int) -> str:
-    """A split that depends on the patient and the seed alone, so that further files move nobody."""
+    """A split that depends only on the patient and the seed, so that new files move no patient."""
     digest = hashlib.sha256(f"{seed}:{patient}".encode()).digest()
     place = int.from_bytes(digest[:8]) / 2**64
     if place < SHARES["train"]:
@@ -315,12 +315,12 @@ def _manifest(
 
 def _nothing_usable(source: str, rejected: list[RejectedEntry]) -> str:
     if not rejected:
-        return f"{source} holds no image; give a folder with JPEG or PNG files"
+        return f"{source} contains no image; give a folder with JPEG or PNG files"
     first = "; ".join(f"{item['origin']}: {item['reason']}" for item in rejected[:3])
-    return f"{source} holds no usable image among {len(rejected)} files; the first are {first}"
+    return f"{source} contains no usable image among {len(rejected)} files; the first problems are {first}"
 
 
 def _warn_if_few(manifest: Manifest) -> None:
     num = sum(manifest["counts"].get("train", {}).values())
     if num < FEW_IMAGES:
-        warn(f"Only {num} training images: training needs at least a batch, and a good generator thousands.")
+        warn(f"Only {num} training images: training needs at least one batch, and a good generator needs thousands.")

@@ -1,4 +1,4 @@
-"""Two sets of images -> every metric as a row that says what it was measured with, beside its floor."""
+"""Two sets of images -> every metric as a row, with its floor and what it was measured with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,14 +66,16 @@ def compare(
     for network in networks:
         if len(real.images) < real.num and network.sha256 not in real.known:
             rows.append(
-                unavailable(network.name, f"{real.name} holds no features of it; give the images with --data DIR")
+                unavailable(
+                    network.name, f"{real.name} has no features of this network; give the images with --data DIR"
+                )
             )
             continue
         real_taps = real.known.get(network.sha256) or extract(network, real.images, cache=cache)
         fake_taps = extract(network, fake.images, cache=cache)
         labels = [None, *(name for name in real.classes if name in fake.classes)]
         measures = _measures(network, real_taps, seed)
-        with ProgressBar(f"metrics and floors by {network.name}", len(labels) * len(measures)) as bar:
+        with ProgressBar(f"metrics and floors with {network.name}", len(labels) * len(measures)) as bar:
             for label in labels:
                 of_real, of_fake = real.of_class(label), fake.of_class(label)
                 for measure in measures:
@@ -99,7 +101,7 @@ def frechet_draws(num_features: int) -> int:
 
 
 def unavailable(name: str, reason: str) -> MetricRow:
-    """The row that stands for all metrics of a network that is not here."""
+    """The row that stands for all metrics of a network that is not available."""
     return {"metric": "all", "value": None, "note": reason, "features": name}
 
 

@@ -24,7 +24,7 @@ NUM_MANIFOLD = 2000  # real images for precision and recall, which take time wit
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Real images at one tap of a network, and what generated ones are held against."""
+    """Real images at one tap of a network, with which generated ones are compared."""
 
     features: "Features"
     """(N, D)."""

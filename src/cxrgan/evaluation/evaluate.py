@@ -75,14 +75,14 @@ def evaluate(
     The arguments are those of `cxrgan evaluate`.
     """
     real, fake = open_pair(target, data, num=num, split=split, seed=seed, best=best)
-    lacking = [ruler for ruler in rulers if real.known and ruler != "domain"]  # not fetched to no purpose
+    lacking = [ruler for ruler in rulers if real.known and ruler != "domain"]  # no download that would not be used
     networks, missing = load_networks(
         [ruler for ruler in rulers if ruler not in lacking],
         inception_weights=inception_weights,
         imagenet_weights=imagenet_weights,
         exact=exact,
     )
-    missing |= dict.fromkeys(lacking, f"{real.name} holds no features of it; give the images with --data DIR")
+    missing |= dict.fromkeys(lacking, f"{real.name} has no features of this network; give the images with --data DIR")
     rows = compare(real=real, fake=fake, networks=networks, seed=seed, cache=cache_folder())
     rows += [unavailable(ruler, reason) for ruler, reason in missing.items()]
     return Evaluation(target=fake.name, data=real.name, n_real=real.num, n_fake=fake.num, rows=rows)
@@ -91,8 +91,8 @@ def evaluate(
 def check_rows_file(file: Path) -> None:
     """UserError unless `file` is a .json that is new, or an evaluation that may be replaced."""
     if file.suffix.lower() != ".json" or file.is_dir():
-        raise UserError(f"--json {file} does not name a .json file; give one such as rows.json")
+        raise UserError(f"--json {file} is not a .json file; give one such as rows.json")
     if os.path.lexists(file):
-        mend = "it is not overwritten, name another file"
+        mend = "it is not overwritten; give another file"
         if not {"target", "data", "rows"} <= read_json(file, mend=mend).values.keys():
-            raise UserError(f"--json {file} holds something else than an evaluation; {mend}")
+            raise UserError(f"--json {file} is not an evaluation; {mend}")

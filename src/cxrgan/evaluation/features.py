@@ -1,4 +1,4 @@
-"""uint8 images -> features, once: kept on disk under the content of the images and of the network."""
+"""uint8 images -> features, computed once: cached on disk under a hash of the images and the network."""
 
 import contextlib
 import hashlib
@@ -52,7 +52,7 @@ def extract(
             write_bytes(file, save(features))
             _shrink(cache)
         except OSError as error:
-            warn(f"features are not kept: {cache}: {error.strerror or error}")
+            warn(f"the features cannot be cached in {cache}: {error.strerror or error}")
     return features
 
 

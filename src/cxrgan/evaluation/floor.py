@@ -1,13 +1,13 @@
-"""The floor of a metric: what images get that cannot be told from the real ones.
+"""The floor of a metric: the score of real images against other real images, as the mean over many draws.
 
-It is the metric between real and other real images, as the mean over many draws. A draw parts the real images at random
-into two, in the proportion of the comparison (n_real, n_fake) and as large as they allow.
+A draw splits the real images at random into two, in the proportion of the comparison (n_real, n_fake) and as large as
+possible.
 
-The Frechet distance shrinks with the number of images, so where the draws are smaller than the comparison it is brought
-to those numbers by the law of a distance that is zero in truth: what is left of it comes of the errors of two means and
-two covariances, whose squares fall as one over the number of images, c (1 / n_real + 1 / n_fake). `benchmarks/floor.py`
-holds the law against real features. The other metrics depend on the proportion of the numbers and little on their size;
-theirs stay as they were drawn.
+The Frechet distance falls with the number of images. Where the draws are smaller than the comparison, it is scaled to
+the numbers of the comparison by the law of a distance whose true value is zero: the remainder comes from the errors of
+two means and two covariances, whose squares fall as one over the number of images, c (1 / n_real + 1 / n_fake).
+`benchmarks/floor.py` checks the law on real features. The other metrics depend on the proportion of the two numbers and
+little on their size; their floors are not corrected.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ def measure_floors(measure: Measure, features: Features, draws: Draws) -> dict[s
 
 
 def frechet_correction(numbers: tuple[int, int], wanted: tuple[int, int]) -> float:
-    """What takes the Frechet distance of two samples of one distribution from these numbers of images to others."""
+    """The factor from the Frechet distance of two samples of one distribution to that at other numbers of images."""
     return (1 / wanted[0] + 1 / wanted[1]) / (1 / numbers[0] + 1 / numbers[1])
 
 

@@ -1,7 +1,7 @@
-"""Whether a generator repeats its training images: nearest neighbours, beside those of real images it never saw.
+"""Whether a generator repeats its training images: nearest neighbours, compared with those of held-out real images.
 
-An image that nobody trained on also has a nearest training image. Generated images may be as near as such held-out ones
-are, not nearer (Meehan et al. 2020, "A Non-Parametric Test to Detect Data-Copying").
+Held-out images also have a nearest training image. Generated images may be as near as these, but not nearer
+(Meehan et al. 2020, "A Non-Parametric Test to Detect Data-Copying").
 """
 
 from typing import NamedTuple

@@ -72,7 +72,7 @@ class Gaussian:
         if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
             raise ValueError("the mean or the covariance has NaN or infinite values")
         if not np.allclose(self.covariance, np.transpose(self.covariance)):
-            raise ValueError("a covariance is symmetric; this matrix is not")
+            raise ValueError("a covariance must be symmetric; this matrix is not")
 
 
 def fit_gaussian(*, features: Features) -> Gaussian:
@@ -96,7 +96,9 @@ def frechet_distance(*, real: Features, fake: Features) -> float:
 def frechet_between(*, real: Gaussian, fake: Gaussian) -> float:
     """`frechet_distance` from statistics alone."""
     if len(real.mean) != len(fake.mean):
-        raise ValueError(f"real has {len(real.mean)} features and fake {len(fake.mean)}: they must come of one network")
+        raise ValueError(
+            f"real has {len(real.mean)} features and fake {len(fake.mean)}: both must come from the same network"
+        )
     factors = (_factor_of_covariance(side.covariance) for side in (real, fake))
     return _frechet(np.subtract(real.mean, fake.mean, dtype=np.float64), *factors)
 
@@ -193,7 +195,7 @@ def inception_score(*, logits: Features, splits: int = 10, seed: int = 0) -> Est
     if not 1 <= splits <= len(logits) // 2:
         raise ValueError(
             f"splits is {splits} for {len(logits)} images; it must be from 1 to {len(logits) // 2}, "
-            "two images a split, since one alone always scores 1"
+            "at least two images per split, since one alone always scores 1"
         )
     shuffled = np.random.default_rng(seed).permutation(len(logits))
     scores = [_split_score(logits[rows].astype(np.float64)) for rows in np.array_split(shuffled, splits)]
@@ -319,7 +321,9 @@ def _checked_pair(real: Features, fake: Features, *, at_least: int, because: str
     real = _checked("real", real, at_least=at_least, because=because)
     fake = _checked("fake", fake, at_least=at_least, because=because)
     if real.shape[1] != fake.shape[1]:
-        raise ValueError(f"real has {real.shape[1]} features and fake {fake.shape[1]}: they must come of one network")
+        raise ValueError(
+            f"real has {real.shape[1]} features and fake {fake.shape[1]}: both must come from the same network"
+        )
     return real, fake
 
 
@@ -327,7 +331,7 @@ def _checked(name: str, features: Features, *, at_least: int, because: str) -> F
     """`features` as an array, or a ValueError that names what is wrong with them."""
     features = np.asarray(features)
     if features.ndim != 2:
-        raise ValueError(f"{name} must be (N, D), a row an image; its shape is {features.shape}")
+        raise ValueError(f"{name} must be (N, D), one row per image; its shape is {features.shape}")
     if len(features) < at_least:
         raise ValueError(f"{name} has {len(features)} images; {because} needs at least {at_least}")
     if not np.isfinite(features).all():

@@ -1,4 +1,4 @@
-"""What can be compared: a generator, a dataset folder, any folder of images, as uint8 arrays; or shipped features."""
+"""What can be compared: images of a generator, a dataset folder or any folder, as uint8 arrays; or shipped features."""
 
 import warnings
 from collections.abc import Mapping
@@ -30,13 +30,13 @@ class ImageSet:
     """One side of a comparison."""
 
     images: "NDArray[np.uint8]"
-    """(N, M, M) uint8; none, (0, M, M), where only the features are known."""
+    """(N, M, M) uint8; empty, (0, M, M), if only the features are known."""
     labels: "NDArray[np.str_]"
-    """(N,), the class of each image; empty text where there is none."""
+    """(N,), the class of each image; empty text if it has none."""
     name: str
     split: str | None
     known: "Mapping[str, Mapping[str, NDArray[np.float32]]]" = field(default_factory=dict)
-    """Features that need not be computed: SHA-256 of the network -> tap -> (N, D)."""
+    """Features that are already computed: SHA-256 of the network -> tap -> (N, D)."""
 
     @property
     def num(self) -> int:
@@ -104,10 +104,12 @@ def folder_set(path: Path, size: int) -> ImageSet:
     results = [result for _, result in decode_records(records, size, "crop")]
     usable = [index for index, result in enumerate(results) if not isinstance(result, Unusable)]
     if not usable:
-        raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
+        raise UserError(
+            f"{path} is not a run or a dataset folder, and contains no usable image; give a folder of images"
+        )
     num_bad = len(results) - len(usable) + len(source.rejected)
     if num_bad:
-        warn(f"{path}: {num_bad} files are no usable images and are left out")
+        warn(f"{path}: {num_bad} files are not usable images and are left out")
     images = np.stack([np.asarray(results[index]) for index in usable])
     labels = np.array([records[index].label or UNLABELLED for index in usable])
     return ImageSet(images, labels, source.name, None)
@@ -127,35 +129,43 @@ def first_image_size(path: Path) -> int:
         except Unusable:
             continue
         return min(max(side - side % 2, IMAGE_SIZES[0]), IMAGE_SIZES[-1])
-    raise UserError(f"{path} is no run, no dataset folder, and holds no usable image")
+    raise UserError(f"{path} is not a run or a dataset folder, and contains no usable image; give a folder of images")
 
 
 def open_pair(
     target: Path, data: Path, *, num: int | None, split: str, seed: int, best: bool = False
 ) -> tuple[ImageSet, ImageSet]:
-    """The real images of `data` and those of `target` to hold against them, of the same size.
+    """The real images of `data` and those of `target` to compare with them, at the same size.
 
     A run or a shipped generator makes as many images as there are real ones, or `num`; other targets give all they
-    have, or `num` of them that `seed` draws. `best` takes a run's best checkpoint, not its newest. A plain folder is
-    brought to the size of the other side, or where both are plain to that of `data`.
+    have, or `num` of them drawn by `seed`. `best` takes a run's best checkpoint, not its newest. A plain folder is
+    resized to the size of the other side, or to that of `data` if both are plain.
     """
     if num is not None and num < 1:
-        raise UserError(f"cannot evaluate {num} images; ask for at least 1, better thousands")
+        raise UserError(f"cannot evaluate {num} images; give at least 1, preferably thousands")
     if seed < 0:
         raise UserError(f"--seed is {seed}, but must be 0 or more")
     for path in (target, data):
         if not (path.is_dir() or is_generator(path) or is_reference(path)):
             raise UserError(
-                f"{path} is no folder; give a run, a dataset folder, a folder of images, or a name that is shipped: "
-                f"{', '.join(GENERATORS if path is target else REFERENCES)}"
+                f"{path} is not a folder; give a run, a dataset folder, a folder of images, or a shipped "
+                f"name: {', '.join(GENERATORS if path is target else REFERENCES)}"
             )
     if is_reference(target):
-        raise UserError(f"{target} is the real side of a comparison: cxrgan evaluate RUN --data {target}")
+        raise UserError(
+            f"{target} stands for real images; use it as the real side: cxrgan evaluate RUN --data {target}"
+        )
     if is_generator(data):
-        raise UserError(f"{data} is a generator; --data is the real side: a dataset folder or a folder of images")
+        raise UserError(
+            f"{data} is a generator, but --data must be real images: give a dataset folder or a folder of images"
+        )
     sizes = image_size(target), image_size(data)
     if all(sizes) and sizes[0] != sizes[1]:
-        mend = "no reference is shipped for it" if is_reference(data) else f"prepare the dataset with --size {sizes[0]}"
+        mend = (
+            "no reference is shipped for that size"
+            if is_reference(data)
+            else f"prepare the dataset with --size {sizes[0]}"
+        )
         raise UserError(f"{target} has {sizes[0]}-pixel images, {data} has {sizes[1]}; {mend}")
     size = sizes[1] or sizes[0] or first_image_size(data)
     if is_reference(data):

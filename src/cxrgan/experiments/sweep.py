@@ -1,7 +1,7 @@
-"""The experiments of the two reports, and anybody's own: trained, evaluated alike, and put beside published figures.
+"""The experiments of the two reports, or your own: trained, evaluated alike, and set beside the published figures.
 
-Everything that is known of an experiment stands in its run folder OUT/NAME, so that a sweep can be broken off at any
-time and goes on where it was.
+Everything about an experiment is in its run folder OUT/NAME, so a sweep can be interrupted at any time and continues
+where it stopped.
 """
 
 import re
@@ -34,7 +34,7 @@ from cxrgan.training.loop import start
 
 @dataclass(frozen=True)
 class Sweep:
-    """Experiments that are trained on the same images and measured alike."""
+    """Experiments that are trained on the same images and measured in the same way."""
 
     experiments: tuple[Experiment, ...]
     out: Path
@@ -43,13 +43,13 @@ class Sweep:
     scale: float = 1.0
     """Share of each run's length that is trained."""
     num: int | None = None
-    """At most so many generated images are measured; None is as many as training images."""
+    """Measure at most this many generated images; None means as many as training images."""
 
     def folder(self, experiment: Experiment) -> RunFolder:
         return RunFolder(self.out / experiment.name)
 
     def config(self, experiment: Experiment) -> TrainConfig:
-        """The settings of an experiment, of its scaled length; a run of it keeps the automatic choices it made."""
+        """The settings of an experiment with its scaled length; an existing run keeps its automatic choices."""
         config = experiment.config
         config = replace(
             config,
@@ -109,30 +109,30 @@ class Sweep:
         return cls((Experiment(order["name"], config),), Path(order["out"]), data, order["scale"], order["num"])
 
     def failure_file(self, experiment: Experiment) -> Path:
-        """Says why an experiment could not go on; gone when it is tried again."""
+        """Says why an experiment failed; deleted when it is tried again."""
         return self.out / experiment.name / "failure.json"
 
 
 def read_experiments(file: Path) -> tuple[Experiment, ...]:
-    """The experiments of a TOML file: a table each, with the name of a `recipe` and settings to put over it.
+    """The experiments of a TOML file: one table each, with the name of a `recipe` and settings that override it.
 
-    Names and values that are not understood are a UserError.
+    UserError for unknown names and invalid values.
     """
     experiments = []
     for name, values in read_toml(file).items():
         if not isinstance(values, dict):
-            raise UserError(f"{file}: {name} stands in no table; an experiment begins with its name, such as [wide]")
+            raise UserError(f"{file}: {name} is outside a table; begin an experiment with its name, such as [wide]")
         if not re.fullmatch(r"\w[\w.-]*", name) or re.fullmatch(r"data-\d+", name):
-            raise UserError(f"{file}: {name!r} cannot be a run folder; name it with letters, digits, - and _")
+            raise UserError(f"{file}: {name!r} cannot be the name of a run folder; use letters, digits, - and _")
         base = recipe(str(values.pop("recipe", "dcgan")))
         experiments.append(Experiment(name, with_values(values, base, where=f"{file}, [{name}]")))
     if not experiments:
-        raise UserError(f"{file} has no experiment; write a table such as [wide] with recipe = 'exp3' and ngf = 128")
+        raise UserError(f"{file} contains no experiment; add a table such as [wide] with recipe = 'exp3'")
     return tuple(experiments)
 
 
 def choose(experiments: Sequence[Experiment], names: Sequence[str]) -> list[Experiment]:
-    """Those of these names, or all where none is named; UserError for a name that there is not."""
+    """The experiments of these names, or all if none is given; UserError for an unknown name."""
     known = [experiment.name for experiment in experiments]
     for name in names:
         if name not in known:
@@ -143,7 +143,7 @@ def choose(experiments: Sequence[Experiment], names: Sequence[str]) -> list[Expe
 def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[int, Path]:
     """Image size -> dataset folder, for the sizes of the chosen experiments.
 
-    A dataset folder is used as it is; any other source is prepared into OUT/data-SIZE, where it is not there yet.
+    A dataset folder is used as it is; any other source is prepared into OUT/data-SIZE unless that exists.
     """
     sizes = sorted({experiment.config.model.image_size for experiment in chosen})
     if (Path(source) / "manifest.json").exists():
@@ -152,21 +152,21 @@ def prepare_data(source: str, out: Path, chosen: Sequence[Experiment]) -> dict[i
         if sizes != [size]:
             others = ", ".join(experiment.name for experiment in chosen if experiment.name not in fitting)
             raise UserError(
-                f"{source} has {size}-pixel images, but {others} make others; give --data the source itself"
+                f"{source} has {size}-pixel images, but {others} need another size; give --data the original source"
                 + (f", or --only {','.join(fitting)}" if fitting else "")
             )
         return {size: Path(source).resolve()}
     folders = {size: (out / f"data-{size}").resolve() for size in sizes}
     for size, folder in folders.items():
         if (folder / "manifest.json").exists():
-            say(f"the images are those of {folder}, made before")
+            say(f"using the existing images in {folder}")
         else:
             prepare(source, folder, size)
     return folders
 
 
 def check(sweep: Sweep, experiment: Experiment) -> None:
-    """UserError where the experiment's run folder, if there is one, is not of what the sweep asks for."""
+    """UserError if the experiment's run folder exists and does not match the sweep."""
     folder = sweep.folder(experiment)
     if folder.config_file.exists():
         info, data = folder.read_info(), sweep.data.get(experiment.config.model.image_size)
@@ -175,12 +175,12 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
             manifest = read_manifest(data)
             other = info.other_data(sha256=manifest.images_sha256, identity=manifest.identity)
             if other:
-                raise UserError(f"{folder.path} was trained on other {other} than those of {data}; name another --out")
+                raise UserError(f"{folder.path} was trained on other {other} than those of {data}; give another --out")
         done, wanted = (folder.steps() or [0])[-1], sweep.num_steps(experiment)
         if done > wanted:
             raise UserError(
-                f"{folder.path} is at step {done} already, and with --scale {sweep.scale:g} would end at {wanted}; "
-                "name another --out"
+                f"{folder.path} is already at step {done}, but with --scale {sweep.scale:g} would end at {wanted}; "
+                "give another --out"
             )
 
 
@@ -222,7 +222,7 @@ def _train_and_measure(sweep: Sweep, experiment: Experiment) -> None:
 
 
 def note_failure(sweep: Sweep, experiment: Experiment, reason: str) -> None:
-    """Say why an experiment could not go on, and write it down where the disk takes it."""
+    """Print why an experiment failed, and write it to a file if the disk allows."""
     warn(f"{experiment.name}: {reason}")
     try:
         write_json(sweep.failure_file(experiment), {"reason": reason})

@@ -1,4 +1,4 @@
-"""What a network is made of, as numbers: known before torch is loaded, so that a bad size fails at once."""
+"""The sizes of the networks, checked before torch is loaded, so that a bad size fails at once."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,27 +17,27 @@ class ModelConfig:
     """The networks of either kind: M x M images from L_ch x L_w x L_w latents, M = (L_w + 3) * 2^k."""
 
     image_size: int = 64
-    """M, pixels a side; even, 32 to 256."""
+    """Pixels per side (M): even, 32 to 256."""
     channels: int = 1
-    """Image channels: 1, or 3 equal ones as in the reports."""
+    """Image channels: 1, or 3 equal channels as in the reports."""
     latent_channels: int = 100
-    """L_ch, channels of the latent."""
+    """Channels of the latent (L_ch)."""
     latent_size: int = 1
-    """L_w, latent pixels a side; (L_w + 3) * 2^k must be the image size."""
+    """Pixels per side of the latent (L_w); the image size must be (L_w + 3) * 2^k."""
     ngf: int = 64
-    """Generator feature maps in the layer before the image."""
+    """Width of the generator: feature maps in the layer before the image."""
     ndf: int = 64
-    """Discriminator feature maps in the first layer."""
+    """Width of the discriminator: feature maps in its first layer."""
     leaky_relu_slope: float = 0.2
-    """Slope of the discriminator's LeakyReLU below zero."""
+    """Negative slope of the discriminator's LeakyReLU."""
     networks: Literal["dcgan", "stable"] = "dcgan"
-    """The reports' networks, or those of the stable recipe, of the same size."""
+    """The reports' DCGAN, or the networks of the stable recipe (the same convolutions)."""
     num_classes: int = 0
-    """Classes to make images of; 0 for images as they come. A conditional run takes it from its dataset."""
+    """Number of classes; 0 for an unconditional run. Not to be set: --conditional takes it from the dataset."""
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
-            raise UserError(f"channels is {shown(self.channels)}, but an image has 1 or 3")
+            raise UserError(f"channels is {shown(self.channels)}, but must be 1 or 3")
         for name, least in {"latent_channels": 1, "latent_size": 1, "ngf": 1, "ndf": 1, "num_classes": 0}.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {shown(getattr(self, name))}, but must be at least {least}")
@@ -48,7 +48,7 @@ class ModelConfig:
             possible = ", ".join(str(size) for size in latent_sizes(self.image_size))
             latent = shown(self.latent_size)
             raise UserError(
-                f"a latent of {latent} x {latent} cannot make {self.image_size} pixels: "
+                f"a latent of {latent} x {latent} cannot give {self.image_size}-pixel images: "
                 f"image size = (latent size + 3) * 2^k; for {self.image_size} pixels the latent size can be "
                 f"{possible}, and a latent size of {latent} gives image sizes "
                 f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 256'}"
@@ -57,17 +57,17 @@ class ModelConfig:
             raise UserError(
                 f"networks of ngf {shown(self.ngf)}, ndf {shown(self.ndf)}, latent_channels "
                 f"{shown(self.latent_channels)} and {shown(self.num_classes)} classes have more than {MAX_WEIGHTS:,} "
-                "weights, which no usual machine holds; make them smaller"
+                "weights, too many for any ordinary machine; make them smaller"
             )
 
     @property
     def num_doublings(self) -> int:
-        """k: how often the generator doubles the L_w + 3 pixels of its first layer."""
+        """k: how many times the generator doubles the L_w + 3 pixels of its first layer."""
         return (self.image_size // (self.latent_size + 3)).bit_length() - 1
 
     @property
     def num_weights(self) -> int:
-        """Weights of both networks; their biases and norms, about a thousandth, are left out."""
+        """Weights of both networks, without biases and norms (about a thousandth)."""
         num_halvings, side = halvings(self.image_size)
         generator = [self.ngf << k for k in reversed(range(self.num_doublings))]
         discriminator = [self.ndf << k for k in range(num_halvings)]
@@ -85,7 +85,7 @@ class ModelConfig:
 
 
 def halvings(image_size: int) -> tuple[int, int]:
-    """How often a stride-2 layer halves the image, and the pixels a side that the last layer then sees."""
+    """How many stride-2 layers halve the image, and the pixels per side that the last layer then sees."""
     num_halvings, side = 0, image_size
     while side % 2 == 0 and side > 4:
         num_halvings, side = num_halvings + 1, side // 2

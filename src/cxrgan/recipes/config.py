@@ -1,4 +1,4 @@
-"""What a training run is, as one frozen value."""
+"""The settings of a training run, as one frozen value."""
 
 import math
 from collections.abc import Mapping
@@ -13,63 +13,63 @@ from cxrgan.settings import differences, from_dict
 
 Loss = Literal["non-saturating", "saturating", "relativistic"]
 MAX_LENGTH = 10**10  # steps or epochs: centuries
-MAX_BYTES = 2**36  # of images and latents that are held at once
+MAX_BYTES = 2**36  # of images and latents in memory at once
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides how a run goes; the run's images and weights follow from it, the data and the seed."""
+    """All settings of a run. With the dataset, they decide its weights and images."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     """The networks."""
     batch_size: int = 64
-    """Real images a step; as many fakes are made."""
+    """Real images per step, and as many generated ones."""
     epochs: float = 50
-    """Passes over the training images; the length of the run unless `steps` is given."""
+    """Length of the run in passes over the training images, unless `steps` is given."""
     steps: int | None = None
-    """Training steps: one update of the discriminator, then one of the generator."""
+    """Length of the run in steps; a step is one update of the discriminator, then one of the generator."""
     lr: float = 2e-4
-    """Learning rate of both Adam optimisers."""
+    """Learning rate of both networks (Adam)."""
     beta1: float = 0.5
-    """Adam's decay of the mean gradient."""
+    """Adam's decay rate for the mean of the gradient."""
     beta2: float = 0.999
-    """Adam's decay of the mean squared gradient."""
+    """Adam's decay rate for the mean of the squared gradient."""
     loss: Loss = "non-saturating"
-    """The generator's -log D(G(z)), or the minimax game's own log(1 - D(G(z))), or relativistic pairing for both."""
+    """The generator minimises -log D(G(z)), or log(1 - D(G(z))) (saturating); or relativistic pairing for both."""
     gradient_penalty: float = 0.0
-    """Gamma: gamma / 2 times the squared gradient of D at real (R1) and generated images (R2); 0 is none."""
+    """Gamma of R1 and R2: gamma / 2 times D's squared gradient at real and at generated images; 0 turns it off."""
     penalty_every: int = 8
-    """Steps between two gradient penalties, each of which then counts so many times."""
+    """Compute the gradient penalty every so many steps, and multiply it by this number."""
     penalty_images: int = 16
-    """Images of each kind that a gradient penalty is taken at."""
+    """Real images, and as many generated ones, that the gradient penalty is computed on."""
     augment: float = 0.0
-    """Probability of each alteration (shift by whole pixels, brightness, contrast) of what D sees; 0 is none."""
+    """Probability of each augmentation of what D sees (shift, brightness, contrast); 0 turns it off."""
     conditional: bool = False
-    """Learn to make images of a given class; every training image must have a label."""
+    """Learn to generate images of a chosen class; every training image needs a label."""
     ema_halflife: int = 0
-    """Half-life, in images seen, of the generator's moving average that samples are drawn from; 0 is none."""
+    """Half-life, in images seen, of the generator's moving average, which makes the samples; 0 turns it off."""
     seed: int = 0
-    """Decides the first weights, the order of the images and the latents."""
+    """Decides the initial weights, the order of the images and the latents."""
     device: Device = "auto"
-    """`auto` takes a GPU where there is one."""
+    """`auto` uses a GPU if there is one."""
     precision: Precision = "auto"
-    """`auto` takes bf16 autocast where the hardware multiplies in it, else fp32."""
+    """`auto` uses bf16 autocast if the hardware multiplies in bf16, otherwise fp32."""
     compile: bool = False
-    """torch.compile the networks: up to a minute of warm-up; no faster on the CPU it was measured on."""
+    """Use torch.compile: up to a minute of warm-up, and no faster on the CPU where it was measured."""
     log_every: int = 10
-    """Steps between two writings of metrics.jsonl, which has a line for every step."""
+    """Write to metrics.jsonl every so many steps; it has a line for every step."""
     sample_every: int | None = None
-    """Steps between two grids from the fixed latents; left out, an epoch."""
+    """Save a grid of samples every so many steps; by default once per epoch."""
     checkpoint_every: int | None = None
-    """Steps between two checkpoints; left out, an epoch."""
+    """Save a checkpoint every so many steps; by default once per epoch."""
     num_samples: int = 64
-    """Images in a grid."""
+    """Images in a grid of samples, always from the same seeds."""
     evaluate_every: int | None = None
-    """Steps between two measurements against the training images; left out, none are made."""
+    """Measure the samples against the training images every so many steps; by default never."""
     num_evaluated: int = 1000
-    """Images of a measurement, always those of the first seeds."""
+    """Images per measurement, always from the same seeds."""
     keep_checkpoints: int = 2
-    """Checkpoints that stay on disk; older ones are removed."""
+    """How many of the newest checkpoints to keep; older ones are removed, except the best."""
 
     def __post_init__(self) -> None:
         for name, least in _AT_LEAST.items():
@@ -82,8 +82,8 @@ class TrainConfig:
         for name in ("batch_size", "num_samples", "num_evaluated"):
             if getattr(self, name) * image > MAX_BYTES:
                 raise UserError(
-                    f"{name} is {shown(getattr(self, name))}, but so many images and latents of {image:,} bytes need "
-                    f"more memory than {MAX_BYTES / 2**30:.0f} GiB; ask for fewer"
+                    f"{name} is {shown(getattr(self, name))}, but so many images or latents of {image:,} bytes need "
+                    f"more than {MAX_BYTES / 2**30:.0f} GiB of memory; use fewer"
                 )
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise UserError(f"lr is {self.lr}, but must be above 0, such as 2e-4")
@@ -92,9 +92,9 @@ class TrainConfig:
         if not (self.gradient_penalty >= 0 and math.isfinite(self.gradient_penalty)):
             raise UserError(f"gradient_penalty is {self.gradient_penalty}, but must be 0 or more")
         if not 0 <= self.augment <= 1:
-            raise UserError(f"augment is {self.augment}, but is a probability, from 0 to 1")
+            raise UserError(f"augment is {self.augment}, but must be a probability from 0 to 1")
         if self.model.num_classes and not self.conditional:
-            raise UserError("num_classes is not for setting: --conditional takes it from the dataset")
+            raise UserError("num_classes cannot be set: --conditional takes it from the dataset")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")
@@ -136,17 +136,19 @@ FREE_TO_CHANGE = frozenset(
         "keep_checkpoints",
     }
 )
-"""Settings that a resumed run may change: how long and where it runs, and what it writes, not what it computes."""
+"""Settings that may change on resume: how long and where a run goes and what it writes, not what it computes."""
 
 
 def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str) -> TrainConfig:
-    """`from_dict` for what a user wrote: a length in epochs replaces a recipe's length in steps."""
+    """`from_dict` for settings written by a user: a length in epochs replaces a recipe's length in steps."""
     return from_dict(values, replace(settings, steps=None) if "epochs" in values else settings, where=where)
 
 
 def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
-    """UserError unless a run of `saved` can go on as `wanted`; names what differs."""
+    """UserError unless a run of `saved` can be resumed as `wanted`; it names the differences."""
     changed = {name: pair for name, pair in differences(saved, wanted).items() if name not in FREE_TO_CHANGE}
     if changed:
         listed = ", ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
-        raise UserError(f"{where} is of another configuration: {listed}; resume without that, or start a new run")
+        raise UserError(
+            f"{where} has another configuration: {listed}; resume without these changes, or start a new run"
+        )

@@ -1,1 +1,1 @@
-"""What a run is on disk: whoever reads or writes one comes here."""
+"""What a run is on disk; all reading and writing of runs is here."""

@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or absent and hold no code.
+"""Checkpoints that are complete or absent, and contain no code.
 
-A checkpoint is a folder `step-000500` of safetensors files and one `state.json`. It is written beside its
-place and moved in, so that a crash or a full disk leaves the one before untouched.
+A checkpoint is a folder `step-000500` of safetensors files and one `state.json`. It is written beside its final
+place and moved in, so that a crash or a full disk leaves the previous one untouched.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from cxrgan.settings import from_dict
 from cxrgan.tensors import Layout, read_tensors
 
 ADAM_MEANS = ("exp_avg", "exp_avg_sq")
-MEND_CHECKPOINT = "remove that checkpoint's folder to go on from the one before"
+MEND_CHECKPOINT = "delete that checkpoint's folder to resume from the one before"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; with the weights and the optimisers' state it is all that a resumed run needs."""
+    """How far a run is; with the weights and the optimiser states, all that a resumed run needs."""
 
     step: int
     seconds: float
@@ -56,9 +56,9 @@ def load_checkpoint(
     optimizers: Mapping[str, torch.optim.Optimizer],
     config: TrainConfig,
 ) -> Progress:
-    """Put a checkpoint into networks and optimisers, in place; executes nothing from it.
+    """Load a checkpoint into networks and optimisers, in place; executes nothing from it.
 
-    UserError when it is damaged, or of another configuration: the differences are named.
+    UserError if it is damaged or has another configuration, with the differences.
     """
     try:
         state = read_json(path / "state.json", mend=MEND_CHECKPOINT)
@@ -76,13 +76,13 @@ def load_checkpoint(
 
 
 def load_network(path: Path, name: str, network: nn.Module) -> None:
-    """Put the weights `name` of a checkpoint into `network`; one on the device meta gets its first values so.
+    """Load the weights `name` of a checkpoint into `network`, which may be on the device meta.
 
-    UserError where they are not the network's, or not all finite.
+    UserError if they do not fit the network, or are not all finite.
     """
     tensors = _read(path, name, {key: _layout(value) for key, value in network.state_dict().items()})
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise _damaged(path, f"weights of {name}.safetensors are no finite numbers")
+        raise _damaged(path, f"{name}.safetensors has weights that are not finite")
     network.load_state_dict(tensors, assign=next(network.parameters()).is_meta)
 
 

@@ -1,4 +1,4 @@
-"""The run folder: where each file of a run lies, what config.json says, and the lock on it all."""
+"""The run folder: where each file of a run is, what config.json says, and the lock on the folder."""
 
 import contextlib
 import re
@@ -20,12 +20,12 @@ from cxrgan.settings import from_dict
 
 LOCK = ".lock"
 LEFTOVER = re.compile(r"\.lock|\.config\.\d+\.tmp\.json")
-"""What a process that was killed while it made a run folder may have left in it."""
+"""What a process that was killed while making a run folder may have left in it."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What config.json says of a run."""
+    """What config.json says about a run."""
 
     recipe: str
     config: TrainConfig
@@ -34,14 +34,14 @@ class RunInfo:
     data_sha256: str
     num_images: int
     classes: Mapping[str, int]
-    """Training images of each class, in the order of the labels; empty where the run knows no classes."""
+    """Training images of each class, in the order of the labels; empty for an unconditional run."""
     data_identity: str = ""
-    """`Dataset.identity`; empty in a run made before there was one."""
+    """`Dataset.identity`; empty in runs from before it existed."""
     threads: int | None = None
-    """CPU threads it began with: with others, sums are added in another order and the bits differ."""
+    """CPU threads at the start; another number adds sums in another order, so the bits differ."""
 
     def other_data(self, *, sha256: str, identity: str) -> str:
-        """In what a dataset with these (`Dataset`) is not the run's; empty where it is. Old runs know pixels only."""
+        """How a dataset with these hashes (`Dataset`) differs from the run's, if it does. Old runs know only pixels."""
         if sha256 != self.data_sha256:
             return "images"
         return "labels, splits or patients" if self.data_identity and identity != self.data_identity else ""
@@ -78,11 +78,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def create(self, info: RunInfo) -> None:
-        """Make the folder and write config.json; UserError when there is a run already, or anything else."""
+        """Make the folder and write config.json; UserError if it already holds a run or anything else."""
         self._check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
-            self._check_free()  # another process may have been faster
+            self._check_free()  # another process may have made it meanwhile
             for leftover in self.path.glob(".config.*"):
                 leftover.unlink()
             self.write_info(info)
@@ -90,18 +90,18 @@ class RunFolder:
     def _check_free(self) -> None:
         if self.config_file.exists():
             raise UserError(
-                f"{self.path} holds a run already; go on with it: cxrgan train --resume {self.path}, "
-                "or name another folder with --run"
+                f"{self.path} already holds a run; resume it with cxrgan train --resume {self.path}, "
+                "or give another folder with --run"
             )
         if self.path.is_dir() and not all(LEFTOVER.fullmatch(path.name) for path in self.path.iterdir()):
-            raise UserError(f"{self.path} is not empty; name a new folder with --run")
+            raise UserError(f"{self.path} is not empty; give a new folder with --run")
 
     def write_info(self, info: RunInfo) -> None:
         """Write config.json."""
         write_json(self.config_file, {"cxrgan": __version__, "torch": version("torch"), **asdict(info)})
 
     def read_info(self) -> RunInfo:
-        """What config.json says; UserError when there is no run or its settings are not understood."""
+        """What config.json says; UserError if there is no run, or its settings are not valid."""
         table = self.read_config()
         info = RunInfo(
             recipe=table.text("recipe"),
@@ -122,16 +122,18 @@ class RunFolder:
     def read_config(self) -> Fields:
         """The table of config.json."""
         try:
-            return read_json(self.config_file, mend="mend it, or start a new run")
+            return read_json(self.config_file, mend="fix it, or start a new run")
         except FileNotFoundError:
-            raise UserError(f"{self.path} holds no run (no config.json in it)") from None
+            raise UserError(
+                f"{self.path} is not a run folder (it has no config.json); give the folder of a run"
+            ) from None
 
     def rows(self) -> Iterator[Row]:
-        """The lines of metrics.jsonl, one by one; a last line that a crash cut off is left out."""
+        """The lines of metrics.jsonl, one by one, without a last line that a crash cut off."""
         return LogReader(self.metrics_file).rows()
 
     def last_row(self) -> Row | None:
-        """The last line of metrics.jsonl; None where nothing is logged yet."""
+        """The last line of metrics.jsonl; None if nothing is logged yet."""
         return last_row(self.metrics_file)
 
     def steps(self) -> list[int]:
@@ -143,18 +145,18 @@ class RunFolder:
         return self.checkpoints / f"step-{step:06d}"
 
     def best_step(self) -> int | None:
-        """The step with the best measurement (`log.Best`); None where nothing was measured."""
+        """The step with the best measurement (`log.Best`); None if nothing was measured."""
         best = Best()
         LogReader(self.metrics_file, best.add).read_on()
         return best.step
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training this run; the lock of a dead process is no lock."""
+        """Keep other processes from training this run; a process that dies releases the lock."""
         try:
             lock = FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
-            raise RunLocked(f"another process is training {self.path}; wait for it or stop it") from None
+            raise RunLocked(f"another process is training {self.path}; wait for it to end, or stop it") from None
         with lock:
             yield
 

@@ -1,7 +1,7 @@
-"""metrics.jsonl, the log of a run: written line by line, and read on from where one was.
+"""metrics.jsonl, the log of a run: written line by line, and read from where the last reading ended.
 
-Nobody keeps its lines. A reader checks each new one and passes it to those who make something of it that stays small
-however long the run: a `Curve` for each number, the `Best` measurement, the doctor's readings.
+Its lines are not kept in memory. A reader checks each new one and passes it to consumers that stay small however long
+the run is: a `Curve` for each number, the `Best` measurement, the doctor's readings.
 """
 
 import json
@@ -28,24 +28,24 @@ MAX_BYTES = 2**36  # a line has about 250
 MAX_LINE = 2**20
 MOST_POINTS = 2000  # of a curve; halved when reached
 HOLE = 10  # times the steps between the two lines before: lines are missing
-MEND = "mend or remove the line"
+MEND = "fix or delete the line"
 
 
 class LogReader:
-    """Reads a log on from where it was: each call of `read_on` tells the consumers of the lines that are new."""
+    """Reads a log incrementally: each call of `read_on` passes the new lines to the consumers."""
 
     def __init__(self, file: Path, *consumers: Callable[[Row], object]) -> None:
         self._file, self._consumers = file, consumers
         self._offset = self._line = 0
 
     def read_on(self) -> None:
-        """Pass new whole lines on; UserError names the line that is none of ours."""
+        """Pass new complete lines on; UserError names a line that is not valid."""
         for row in self.rows():
             for consumer in self._consumers:
                 consumer(row)
 
     def rows(self) -> Iterator[Row]:
-        """The new lines; a last one that a crash cut off waits for its end."""
+        """The new lines; an incomplete last line is left for the next call."""
         try:
             stream = _open(self._file)
         except FileNotFoundError:
@@ -90,7 +90,7 @@ def cut_after(file: Path, last_step: int, *consumers: Callable[[Row], object]) -
 
 
 def last_row(file: Path) -> Row | None:
-    """The last whole line, without reading those before; None where there is none."""
+    """The last complete line, without reading those before; None if there is none."""
     try:
         stream = _open(file)
     except FileNotFoundError:
@@ -140,7 +140,7 @@ class Curve:
 
 
 class History:
-    """What is drawn of a log: the curves of some of its numbers, and where lines are missing."""
+    """What is drawn from a log: the curves of some of its numbers, and where lines are missing."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._curves = {name: Curve() for name in names}
@@ -217,14 +217,14 @@ def kind_of(row: Row) -> tuple[object, ...]:
 
 
 def _open(file: Path) -> IO[bytes]:
-    """A regular file for reading; a FIFO is refused, and not waited for."""
+    """A regular file for reading; a FIFO is refused instead of waited for."""
     try:
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         stream = os.fdopen(descriptor, "rb")
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; mend it, or move it away") from error
+        raise UserError(f"cannot read {file}: {error.strerror or error}; fix that, or move the file away") from error
     try:
         check_regular(file, os.fstat(descriptor), MAX_BYTES, mend="move it away")
     except UserError:
@@ -237,10 +237,10 @@ def _checked(line: bytes, where: str) -> Row:
     try:
         row = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"no JSON: {error}"
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"not valid JSON: {error}"
         raise UserError(f"{where}: {reason}; {MEND}") from error
     if not isinstance(row, dict):
-        raise UserError(f"{where} holds {shown(row)}, but must hold a table {{...}}; {MEND}")
+        raise UserError(f"{where} is {shown(row)}, but must be a table {{...}}; {MEND}")
     for name, value in row.items():
         if not _fits(name, value):
             wanted = "text" if name in TEXTS else "a list of tables" if name in TABLES else f"a number below {MOST:g}"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-NUM_JUDGED = 256  # images of a kind that D is asked about: a whole number of its batches
+NUM_JUDGED = 256  # images of each kind that D judges: a whole number of its batches
 
 Evaluator = Callable[["NDArray[np.uint8]"], Row]
 """Generated images (N, M, M) uint8 -> measurements, `runs.log.BEST_BY` among them."""
@@ -43,7 +43,7 @@ LEAST_MEASURED = 6  # training images: density and coverage look at an image's f
 
 
 class Observer(Protocol):
-    """Somebody who watches a run: a progress bar, a plot, TensorBoard."""
+    """Something that watches a run: a progress bar, a plot, TensorBoard."""
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         """New lines of metrics.jsonl."""
@@ -53,10 +53,10 @@ class Observer(Protocol):
 
 
 def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, data: str) -> RunFolder:
-    """Make the run folder of a new run, in which every automatic choice is settled.
+    """Make the run folder of a new run, with every automatic choice resolved.
 
-    `recipe` and `data` are the names that config.json keeps. UserError when the data do not fit the
-    configuration, or the folder holds something already.
+    `recipe` and `data` are the names stored in config.json. UserError if the data do not fit the configuration, or
+    the folder is not empty.
     """
     _check_fits(config, dataset)
     if config.conditional:
@@ -80,7 +80,7 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
 
 
 def _try_to_build(config: TrainConfig) -> None:
-    """UserError where the machine has no memory for the networks: before there is a run folder."""
+    """UserError if the machine lacks the memory for the networks, before a run folder is made."""
     try:
         new_players(config, torch.device(config.device))
     except (MemoryError, RuntimeError) as error:  # torch's, on the CPU, is a plain RuntimeError
@@ -91,15 +91,15 @@ def _try_to_build(config: TrainConfig) -> None:
 
 
 def class_counts(dataset: Dataset) -> dict[str, int]:
-    """How many images each class has, in the order of the labels."""
+    """Number of images of each class, in the order of the labels."""
     return {name: int((dataset.labels == label).sum()) for label, name in enumerate(dataset.classes)}
 
 
 def settled(config: TrainConfig) -> TrainConfig:
-    """`config` with every automatic choice made for this machine; UserError when it lacks what is asked for."""
+    """`config` with every automatic choice made for this machine; UserError if it lacks the requested device."""
     device = choose_device(config.device)
     if config.compile and not can_compile(device):
-        warn("torch.compile needs a C++ compiler (on a GPU: Triton) and finds none; going on without it")
+        warn("torch.compile needs a C++ compiler (on a GPU: Triton), and none was found; continuing without it")
         config = replace(config, compile=False)
     return replace(config, device=device, precision=choose_precision(config.precision, device))
 
@@ -135,7 +135,7 @@ def train(
         players = new_players(config, device)
         progress = _restore(folder, players, config)
         if num_steps < progress.step:
-            raise UserError(f"{folder.path} is at step {progress.step} already; ask for --steps above that")
+            raise UserError(f"{folder.path} is already at step {progress.step}; give --steps a higher number")
         _warn_of_other_threads(info, config)
         folder.write_info(replace(info, config=config, data_identity=dataset.identity))
         best = Best()
@@ -198,37 +198,37 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
     wanted, num = config.model.image_size, len(dataset.images)
     if dataset.image_size != wanted:
         raise UserError(
-            f"the dataset {dataset.name} has {dataset.image_size}-pixel images, but the networks make {wanted}; "
-            f"prepare it with --size {wanted}, or train with --image-size {dataset.image_size}"
+            f"the dataset {dataset.name} has {dataset.image_size}-pixel images, but the networks are for {wanted} "
+            f"pixels; prepare it with --size {wanted}, or train with --image-size {dataset.image_size}"
         )
     if num < config.batch_size:
         raise UserError(
             f"the dataset {dataset.name} has {num} training images, fewer than a batch of {config.batch_size}; "
-            "give more images or a smaller --batch-size"
+            "prepare more images, or give a smaller --batch-size"
         )
     _check_groups(config)
     unlabelled = int((dataset.labels < 0).sum())
     without = [name for name, count in class_counts(dataset).items() if count == 0]
     if config.conditional and (unlabelled or len(dataset.classes) < 2):
         raise UserError(
-            f"--conditional learns a class from each image's label, but the dataset {dataset.name} has "
+            f"--conditional needs a label for every image and at least two classes, but the dataset {dataset.name} has "
             f"{len(dataset.classes)} classes and {unlabelled} training images without a label; leave it out, or "
-            "prepare the images from a folder for each class"
+            "prepare the images from one folder per class"
         )
     if config.conditional and without:
         raise UserError(
-            f"--conditional learns every class, but the dataset {dataset.name} has no training image of "
-            f"{', '.join(without)}; prepare it with images of each class in train, or leave --conditional out"
+            f"--conditional needs training images of every class, but the dataset {dataset.name} has no training image "
+            f"of {', '.join(without)}; prepare it with images of each class in train, or leave --conditional out"
         )
     if config.evaluate_every and num < LEAST_MEASURED:
         raise UserError(
-            f"--evaluate-every needs {LEAST_MEASURED} training images or more, and the dataset {dataset.name} has "
-            f"{num}; leave it out"
+            f"--evaluate-every needs at least {LEAST_MEASURED} training images, but the dataset {dataset.name} has "
+            f"{num}; leave it out, or prepare more images"
         )
 
 
 def _check_groups(config: TrainConfig) -> None:
-    """The stable discriminator compares images within groups, which must be of one size in all that it sees."""
+    """The stable discriminator compares images within groups, which must have the same size in every batch."""
     if config.model.networks != "stable":
         return
     penalised = {"penalty_images": min(config.penalty_images, config.batch_size)} if config.gradient_penalty else {}
@@ -237,7 +237,7 @@ def _check_groups(config: TrainConfig) -> None:
             more = size + -size % BatchSpread.GROUP
             raise UserError(
                 f"{name} is {size}, but the stable networks compare images in groups of {BatchSpread.GROUP}; "
-                f"give a multiple of that, such as --{name.replace('_', '-')} {more}"
+                f"use a multiple of {BatchSpread.GROUP}, such as --{name.replace('_', '-')} {more}"
             )
 
 
@@ -245,7 +245,7 @@ def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
     other = info.other_data(sha256=dataset.sha256, identity=dataset.identity)
     if other:
         raise UserError(
-            f"the run was trained on other {other} than these of {dataset.name} (it had {info.num_images} images from "
+            f"the run was trained on other {other} than those of {dataset.name} (it had {info.num_images} images from "
             f"{info.data}); give the run's own dataset with --data, or start a new run"
         )
 
@@ -254,13 +254,13 @@ def _warn_of_other_threads(info: RunInfo, config: TrainConfig) -> None:
     threads = torch.get_num_threads()
     if config.device == "cpu" and info.threads not in (threads, None):
         warn(
-            f"the run began with {info.threads} threads and goes on with {threads}: as good, but not bit for bit the "
-            f"same; for that, set OMP_NUM_THREADS={info.threads}"
+            f"the run was started with {info.threads} threads and continues with {threads}: equally good, but not "
+            f"bit-for-bit identical; for that, set OMP_NUM_THREADS={info.threads}"
         )
 
 
 def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progress:
-    """Bring the players to the newest checkpoint, or leave them at the start where there is none."""
+    """Load the newest checkpoint into the players; without one they stay at the start."""
     if not folder.steps():
         return Progress(step=0, seconds=0.0)
     return load_checkpoint(
@@ -272,11 +272,11 @@ def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progre
 
 
 def _warn_of_hole(last_logged: int, step: int, folder: RunFolder) -> None:
-    """A log that ends before the checkpoint, as a loss of power may leave it, lacks lines that nobody writes again."""
+    """A log that ends before the checkpoint, as after a power loss, lacks lines that are never written again."""
     if last_logged < step:
         warn(
-            f"{folder.metrics_file} ends at step {last_logged}, before the checkpoint of step {step}: what was logged "
-            "between is lost, and curves and findings lack it; going on"
+            f"{folder.metrics_file} ends at step {last_logged}, before the checkpoint of step {step}: the log between "
+            "the two is lost, and curves and findings have a gap there; continuing"
         )
 
 
@@ -315,7 +315,7 @@ def _probe(
     held_out: Dataset | None,
     last: Row,
 ) -> Row:
-    """How varied the samples are, and what D makes of generated, training and other images: a line of the log."""
+    """How varied the samples are, and how D judges generated, training and unseen images: a line of the log."""
     real = dataset.images[_sample_indices(len(samples), dataset)]
     row = {**{name: last[name] for name in ("step", "images_seen", "seconds")}}
     if len(real) == len(samples) > 1:
@@ -344,25 +344,27 @@ def _check_finite(rows: Sequence[Row], folder: RunFolder) -> None:
     for row in rows:
         for name in LOSSES:
             if not math.isfinite(float(row[name])):
-                raise RunError(f"step {row['step']}: {name} is {row[name]}, training stopped; {_advice(folder)}")
+                raise RunError(f"step {row['step']}: {name} is {row[name]}, so training has stopped; {_advice(folder)}")
 
 
 def _check_weights(players: Players, step: int, folder: RunFolder) -> None:
-    """A checkpoint must be worth going back to."""
+    """RunError if a weight is not finite: a checkpoint must be usable."""
     for name, network in players.networks.items():
         norms = torch.stack(torch._foreach_norm(list(network.parameters())))
         if not norms.isfinite().all():
-            raise RunError(f"step {step}: a weight of the {name} is not finite, training stopped; {_advice(folder)}")
+            raise RunError(
+                f"step {step}: a weight of the {name} is not finite, so training has stopped; {_advice(folder)}"
+            )
 
 
 def _advice(folder: RunFolder) -> str:
     steps = folder.steps()
-    kept = f"the last good checkpoint, of step {steps[-1]}, is kept" if steps else "there was no checkpoint yet"
+    kept = f"the last good checkpoint is that of step {steps[-1]}" if steps else "there is no checkpoint yet"
     return f"{kept}; start again with a lower --lr, or with --precision fp32"
 
 
 def _note(folder: RunFolder, rows: Sequence[Row], observers: Sequence[Observer]) -> None:
-    """New lines of metrics.jsonl, which the observers hear of."""
+    """Write new lines to metrics.jsonl and pass them to the observers."""
     append_rows(folder.metrics_file, rows)
     for observer in observers:
         observer.on_rows(rows)
@@ -417,8 +419,8 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
         yield
     except OSError as error:
         steps = folder.steps()
-        kept = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint yet"
+        kept = f"the checkpoint of step {steps[-1]} is intact" if steps else "there is no checkpoint yet"
         raise RunError(
-            f"cannot write to {folder.path}: {error.strerror or error}; {kept}; make room or mend the "
-            f"permissions, then: cxrgan train --resume {folder.path}"
+            f"cannot write to {folder.path}: {error.strerror or error}; {kept}; make room or fix the "
+            f"permissions, then run: cxrgan train --resume {folder.path}"
         ) from error

@@ -1,1 +1,1 @@
-"""Where images come from, each source as a list of records. Nothing is decoded here: `prepare` does the rest."""
+"""Where images come from: each source as a list of records. Nothing is decoded here; `prepare` does that."""

@@ -1,4 +1,4 @@
-"""Sources that are fetched, or found in the cache: PneumoniaMNIST with its checksum, and Kaggle's set."""
+"""Sources that are downloaded, or found in the cache: PneumoniaMNIST with its checksum, and Kaggle's set."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ def fetch_pneumoniamnist(size: int) -> Path:
     name = "pneumoniamnist.npz" if pixels == 28 else f"pneumoniamnist_{pixels}.npz"
     url = PNEUMONIAMNIST_URL.format(name=name)
     cache = Path(pooch.os_cache("cxrgan"))
-    by_hand = f"download it by hand and give the file as SOURCE, or put it at {cache / name}"
+    by_hand = f"download it by hand and give the file as SOURCE, or save it as {cache / name}"
     try:
         return Path(pooch.retrieve(url, known_hash=f"md5:{PNEUMONIAMNIST_MD5[pixels]}", fname=name, path=cache))
     except ValueError as error:
-        raise UserError(f"the file from {url} has another checksum than it should; try again, or {by_hand}") from error
+        raise UserError(f"the file from {url} has the wrong checksum; try again, or {by_hand}") from error
     except OSError as error:
         raise UserError(f"cannot download {url} ({error}); {by_hand}") from error
 
@@ -35,10 +35,12 @@ def fetch_kaggle() -> Path:
     try:
         import kagglehub
     except ImportError as error:
-        raise UserError("the source kaggle needs kagglehub: in the checkout, pip install '.[kaggle]'") from error
+        raise UserError("the source kaggle needs kagglehub; in the checkout, run: pip install '.[kaggle]'") from error
     try:
         folder = Path(kagglehub.dataset_download("paultimothymooney/chest-xray-pneumonia"))
     except Exception as error:  # kagglehub has no common base class for its errors
-        raise UserError(f"cannot download from Kaggle ({error}); download by hand and give the folder") from error
+        raise UserError(
+            f"cannot download from Kaggle ({error}); download it by hand and give the folder as SOURCE"
+        ) from error
     nested = folder / "chest_xray" / "chest_xray"  # the archive holds everything twice; take one of them
     return nested if nested.is_dir() else folder

@@ -28,11 +28,11 @@ class PhantomImage:
 
 
 def phantom_source(*, num: int, size: int, seed: int) -> Source:
-    """`num` drawn chests, the classes in turn, each a patient of its own."""
+    """`num` drawn chests, alternating between the classes; each is a patient of its own."""
     from cxrgan.data.phantom import CLASSES
 
     if num < 1:
-        raise UserError(f"num is {num}, but at least 1 phantom image is needed")
+        raise UserError(f"num is {num}, but must be at least 1")
     labels = [CLASSES[index % len(CLASSES)] for index in range(num)]
     records = [
         Record(PhantomImage(seed, index, size, label), label, None, None, f"phantom/{seed}/{index:06d}")

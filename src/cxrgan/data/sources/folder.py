@@ -1,4 +1,4 @@
-"""A folder of images: its folders say the split and the class, Kaggle's file names the patient."""
+"""A folder of images: its subfolders give the split and the class, Kaggle's file names the patient."""
 
 import os
 import re
@@ -16,10 +16,10 @@ SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 def folder_source(root: Path) -> Source:
-    """Every file below `root`; `train`, `val` and `test` are splits, the folder below is the class.
+    """Every file below `root`; `train`, `val` and `test` are splits, and the folder below a split is the class.
 
-    Where no folder is called so, the first folder is the class, and files at the top have none. Folders
-    around the splits do not matter, nor does one around all with the name of `root` (chest_xray/chest_xray).
+    Without such folders, the first folder is the class, and files at the top have none. Folders around the splits
+    do not matter, nor does a folder around everything with the name of `root` (chest_xray/chest_xray).
     """
     root = root.resolve()
     files, rejected = _walk(root)
@@ -30,13 +30,13 @@ def folder_source(root: Path) -> Source:
         rejected += [Rejected(origin, "outside the folders train, val and test") for origin in outside]
         records = [record for record in records if record.split]
     nameless = [record.origin for record in records if not is_name(record.label or "none")]
-    rejected += [Rejected(origin, "in a folder whose name can be no class") for origin in nameless]
+    rejected += [Rejected(origin, "in a folder whose name cannot be a class") for origin in nameless]
     records = [record for record in records if is_name(record.label or "none")]
     return Source(_text(root.name), None, None, tuple(records), tuple(rejected))
 
 
 def _walk(root: Path) -> tuple[list[Path], list[Rejected]]:
-    """All regular files below `root`, and what is refused; hidden and system files are neither."""
+    """All regular files below `root`, and those that are rejected; hidden and system files are skipped."""
     files: list[Path] = []
     rejected: list[Rejected] = []
 
@@ -49,15 +49,13 @@ def _walk(root: Path) -> tuple[list[Path], list[Rejected]]:
         for name in [*links, *(name for name in names if not _is_hidden(name))]:
             path = Path(folder, name)
             if not Path(os.path.realpath(path)).is_relative_to(root):
-                rejected.append(Rejected(_origin(path, root), "a link that leaves the source folder"))
+                rejected.append(Rejected(_origin(path, root), "a link out of the source folder"))
             elif path.is_dir():
-                rejected.append(Rejected(_origin(path, root), "a link to a folder, which is not followed"))
+                rejected.append(Rejected(_origin(path, root), "a link to a folder (not followed)"))
             elif not path.is_file():
-                rejected.append(Rejected(_origin(path, root), "a broken link or no regular file"))
+                rejected.append(Rejected(_origin(path, root), "a broken link, or not a regular file"))
             elif name == SHEET:
-                rejected.append(
-                    Rejected(_origin(path, root), "the sheet that cxrgan generate writes beside its images")
-                )
+                rejected.append(Rejected(_origin(path, root), "the grid that cxrgan generate writes beside its images"))
             else:
                 files.append(path)
     return files, rejected
@@ -68,7 +66,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _nesting(folders: list[tuple[str, ...]], name: str) -> int:
-    """How many folders called `name` lie in each other around everything that is in a folder."""
+    """How many nested folders called `name` surround everything."""
     depth = 0
     while (inside := [parts for parts in folders if len(parts) > depth]) and all(
         parts[depth] == name for parts in inside
@@ -84,7 +82,7 @@ def _file_record(path: Path, root: Path, depth: int) -> Record:
 
 
 def _place(folders: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """The split and the class that the folders around a file say."""
+    """The split and the class given by the folders around a file."""
     for index, folder in enumerate(folders):
         if folder.casefold() in SPLITS:
             return folder.casefold(), next(iter(folders[index + 1 :]), None)

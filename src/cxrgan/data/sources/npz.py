@@ -20,7 +20,7 @@ MAX_NPZ_BYTES = 2**33  # unpacked; the biggest MedMNIST file of chest X-rays has
 def npz_source(path: Path) -> Source:
     """A MedMNIST file: {train,val,test}_images (N, H, W) or (N, H, W, 3) uint8, and _labels (N,) or (N, 1).
 
-    A set with several labels an image has no classes: its images are unlabelled.
+    A set with several labels per image has no classes: its images are unlabelled.
     """
     arrays = _load_npz(path)
     known = path.stem.startswith("pneumoniamnist")
@@ -42,7 +42,9 @@ def _load_npz(path: Path) -> "dict[str, NDArray[np.uint8]]":
             entries = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
         missing = [key for key in keys if key not in entries]
         if missing:
-            raise UserError(f"{path} is no MedMNIST file: it lacks {', '.join(missing)}")
+            raise UserError(
+                f"{path} is not a MedMNIST file: it lacks {', '.join(missing)}; give another file or a folder"
+            )
         if sum(entries.values()) > MAX_NPZ_BYTES:
             raise UserError(f"{path} unpacks to more than {MAX_NPZ_BYTES:,} bytes; give a smaller file")
         with np.load(path, allow_pickle=False) as arrays:
@@ -50,7 +52,7 @@ def _load_npz(path: Path) -> "dict[str, NDArray[np.uint8]]":
     except UserError:
         raise
     except Exception as error:  # numpy evaluates headers, and zip files have no common base class of their errors
-        raise UserError(f"{path} is no readable .npz file: {error}") from error
+        raise UserError(f"{path} is not a readable .npz file: {error}; download or save it again") from error
 
 
 def _check_npz_arrays(path: Path, split: str, images: "NDArray[np.uint8]", labels: "NDArray[np.uint8]") -> None:

@@ -1,4 +1,4 @@
-"""The word SOURCE of a command -> a source."""
+"""The argument SOURCE of a command -> a source."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from cxrgan.errors import UserError
 
 
 def open_source(source: str, *, size: int, seed: int, num: int) -> Source:
-    """What the command line calls SOURCE: `phantom`, `kaggle`, `pneumoniamnist`, an .npz file or a folder.
+    """The SOURCE of the command line: `phantom`, `kaggle`, `pneumoniamnist`, an .npz file or a folder.
 
     `size` chooses the resolution of a download and of the phantom; `seed` and `num` are the phantom's.
     """
@@ -28,5 +28,5 @@ def open_source(source: str, *, size: int, seed: int, num: int) -> Source:
         return folder_source(path)
     if path.suffix == ".npz" and path.is_file():
         return npz_source(path)
-    problem = "is a file of another kind" if path.exists() else "does not exist"
+    problem = "is not a folder or an .npz file" if path.exists() else "does not exist"
     raise UserError(f"{source} {problem}; give a folder of images, an .npz file, phantom, kaggle or pneumoniamnist")

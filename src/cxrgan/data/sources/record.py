@@ -1,4 +1,4 @@
-"""What a source says of its images: where each is and what is known of it."""
+"""What a source says about its images: where each one is, and what is known about it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ MEDMNIST = f"Yang et al.: MedMNIST v2, Scientific Data, 2023, doi 10.1038/s41597
 
 
 class MadeImage(Protocol):
-    """An image that is no file; cheap until it is loaded."""
+    """An image that is not a file; it costs nothing until it is loaded."""
 
     def load(self) -> "NDArray[np.uint8]":
         """(H, W) or (H, W, 3) uint8."""
@@ -44,11 +44,11 @@ class Record:
     label: str | None
     """The class; None where the source has none."""
     patient: str | None
-    """Who is on the image; None where nobody says, and then the image is a patient of its own."""
+    """Whose image it is; None if unknown, and then the image counts as a patient of its own."""
     split: str | None
-    """train, val or test; None throughout a source that has no split."""
+    """train, val or test; None for every record of a source without splits."""
     origin: str
-    """Its place in the source, the same on every machine."""
+    """Its path in the source, the same on every machine."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def find_weights(published: PublishedWeights, path: Path | None) -> Path:
     """`path` if it is given, else the file in the cache, downloaded if it is not there whole."""
     if path is not None:
         if not path.is_file():
-            raise UserError(f"there is no file of Inception weights at {path}")
+            raise UserError(f"there is no file of Inception weights at {path}; check the path, or leave the option out")
         return path
     if not published.is_cached:
         download(published)
@@ -80,7 +80,7 @@ def download(published: PublishedWeights) -> None:
             if not published.is_cached:
                 _fetch(published)
     except ValueError as error:  # pooch's, for a checksum
-        raise _unavailable(published, f"the file from {url} has another checksum than it should") from error
+        raise _unavailable(published, f"the file from {url} has the wrong checksum") from error
     except OSError as error:
         raise _unavailable(published, f"cannot download {url} ({_root_of(error)})") from error
 
@@ -96,7 +96,7 @@ def read_weights(published: PublishedWeights, path: Path, layout: Mapping[str, t
     sha256 = file_hash(path)
     name = published.name if sha256 == published.sha256 else f"{published.other_name}-sha256:{sha256[:12]}"
     if name != published.name:
-        warn(f"{path} is not the file of {published.name}: numbers compare only with others of {name}")
+        warn(f"{path} is not the published file of {published.name}: compare its numbers only with others of {name}")
     return Weights({name: tensor.float() for name, tensor in tensors.items()}, sha256, name)
 
 
@@ -115,7 +115,7 @@ def _alone_at(target: Path) -> Iterator[None]:
     try:
         held = lock.acquire(blocking=False)
     except Timeout:
-        warn(f"another process is downloading {target.name}: waiting for it")
+        warn(f"another process is downloading {target.name}; waiting for it")
         held = lock.acquire()
     with held:
         yield
@@ -161,7 +161,7 @@ def _unavailable(published: PublishedWeights, reason: str) -> WeightsUnavailable
     place = str(published.cached).replace(str(Path.home()), "~", 1)  # tables with this note are shown to others
     return WeightsUnavailable(
         f"not computed: weights not available; {reason}. Get the file {published.url} on a machine with internet, and "
-        f"give it with {published.flag} PATH or put it at {place}"
+        f"give it with {published.flag} PATH or save it as {place}"
     )
 
 
@@ -175,10 +175,12 @@ def _read_tensors(published: PublishedWeights, path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
         raise UserError(
             f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights ({type(error).__name__}): it is "
-            f"damaged, truncated, or holds more than tensors; the published file has {published.num_bytes:,} bytes"
+            f"damaged, truncated, or contains more than tensors; the published file has {published.num_bytes:,} bytes"
         ) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise UserError(f"{path} is no state dict: it holds something other than named tensors")
+        raise UserError(
+            f"{path} is not a state dict: it contains something other than named tensors; give the published file"
+        )
     return tensors
 
 
@@ -200,7 +202,7 @@ def _check_layout(
     found = [f"{len(names)} {problem} ({_first(names)})" for problem, names in problems.items() if names]
     if found:
         raise UserError(
-            f"{path} does not hold the network {published.name} of {len(layout)} tensors: {'; '.join(found)}; "
+            f"{path} does not contain the network {published.name} of {len(layout)} tensors: {'; '.join(found)}; "
             f"leave {published.flag} out to download the right file"
         )
 

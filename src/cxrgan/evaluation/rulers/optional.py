@@ -46,11 +46,13 @@ def load_xrv(*, device: Device = "cpu") -> Backbone:
     try:
         import torchxrayvision
     except Exception as error:  # without a fitting torchvision its import fails in many ways
-        raise UserError(f"TorchXRayVision cannot be used ({error}): in the checkout, pip install '.[xrv]'") from error
+        raise UserError(
+            f"TorchXRayVision cannot be used ({error}); in the checkout, run: pip install '.[xrv]'"
+        ) from error
     try:
         model = torchxrayvision.models.DenseNet(weights="densenet121-res224-all").eval()
     except Exception as error:  # a download inside the library
-        raise UserError(f"TorchXRayVision has no weights here and cannot fetch them: {error}") from error
+        raise UserError(f"TorchXRayVision's weights are not here and cannot be downloaded: {error}") from error
 
     def read(x: Tensor) -> Tensor:
         return F.relu(model.features((x / 127.5 - 1) * 1024)).mean((2, 3))
@@ -63,12 +65,12 @@ def load_rad_dino(*, device: Device = "cpu") -> Backbone:
     try:
         from transformers import AutoModel, BitImageProcessor
     except ImportError as error:
-        raise UserError("RAD-DINO needs transformers: in the checkout, pip install '.[rad-dino]'") from error
+        raise UserError("RAD-DINO needs transformers; in the checkout, run: pip install '.[rad-dino]'") from error
     try:
         model = AutoModel.from_pretrained("microsoft/rad-dino").eval()
         processor = BitImageProcessor.from_pretrained("microsoft/rad-dino")
     except OSError as error:
-        raise UserError("RAD-DINO's weights are not in the cache of transformers and cannot be fetched") from error
+        raise UserError("RAD-DINO's weights are not in the cache of transformers and cannot be downloaded") from error
     mean, std = processor.image_mean[0], processor.image_std[0]  # the three channels are alike
 
     def read(x: Tensor) -> Tensor:

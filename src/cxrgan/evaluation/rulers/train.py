@@ -49,28 +49,28 @@ NUM_TEXTURES = 4  # what `spoil` tells of an image: blur, noise, JPEG loss, lost
 
 @dataclass(frozen=True)
 class DomainConfig:
-    """Everything that decides the domain network, with the data."""
+    """All settings of the domain network's training. With the data, they decide its weights."""
 
     epochs: int = 20
     """Passes over the training images."""
     batch_size: int = 64
-    """Images a step."""
+    """Images per step."""
     lr: float = 2e-3
-    """Highest learning rate of AdamW; it rises during the first twentieth and falls along a cosine to zero."""
+    """Peak learning rate of AdamW: it rises during the first twentieth of training, then falls to zero on a cosine."""
     weight_decay: float = 0.05
-    """AdamW's, on the kernels."""
+    """AdamW's weight decay, on the kernels."""
     label_smoothing: float = 0.1
-    """Share of the target that is spread over all classes."""
+    """Share of the target probability that is spread over all classes."""
     texture: float = 2.0
-    """Weight of the second task: the mean squared error of how much each image was blurred, compressed and so on."""
+    """Weight of the second task: predicting how much each image was blurred, compressed and so on (squared error)."""
     held_out: float = 0.1
-    """Share of the patients that is kept from training, for validation."""
+    """Share of the patients held out for validation."""
     seed: int = 0
-    """Decides the first weights, the order of the images and their augmentation."""
+    """Decides the initial weights, the order of the images and their augmentation."""
     device: Device = "auto"
-    """`auto` takes a GPU where there is one."""
+    """`auto` uses a GPU if there is one."""
     precision: Precision = "auto"
-    """`auto` takes bf16 autocast where the hardware multiplies in it, else fp32."""
+    """`auto` uses bf16 autocast if the hardware multiplies in bf16, otherwise fp32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,7 +303,9 @@ def split_patients(data: Examples, share: float) -> tuple[Examples, Examples]:
     """(to learn from, held out for validation): no patient is in both."""
     mask = np.array([is_held_out(patient, share) for patient in data.patients])
     if mask.all() or not mask.any():
-        raise UserError(f"the {len(set(data.patients))} patients are too few to hold out {share:.0%} of them")
+        raise UserError(
+            f"{len(set(data.patients))} patients are too few to hold out {share:.0%} of them; give more images"
+        )
     return data.where(~mask), data.where(mask)
 
 
@@ -326,7 +328,8 @@ def label_of(origin: str) -> int:
     named = ORIGIN.match(Path(origin).name)
     if named is None:
         raise UserError(
-            f"{origin} is not named as in the Kermany set, such as person1_virus_6.jpeg or IM-0115-0001.jpeg"
+            f"{origin} is not named as in the Kermany set (such as person1_virus_6.jpeg or IM-0115-0001.jpeg); "
+            "train-domain reads the class from such names"
         )
     return CLASSES.index(named[1] or "NORMAL")
 

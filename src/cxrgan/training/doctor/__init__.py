@@ -1,1 +1,1 @@
-"""What goes wrong in a run, since when, by which numbers, and what to change."""
+"""What is going wrong in a run, since when, on what evidence, and what to change."""

@@ -1,7 +1,7 @@
-"""Reads the numbers that a run wrote and names what goes wrong: since when, by which evidence, and what to change.
+"""Reads the numbers that a run wrote and names what is going wrong: since when, on what evidence, and what to change.
 
-It looks at medians over windows of steps, so that a single odd step is no alarm, and only says what still holds at the
-end of the rows it is given. The limits were set by the runs of `docs/doctor.md`.
+It looks at medians over windows of steps, so that a single odd step raises no alarm, and reports only what still holds
+at the end of the rows it is given. The thresholds were set on the runs of `docs/doctor.md`.
 """
 
 import re
@@ -29,16 +29,16 @@ from cxrgan.training.doctor.readings import Finding, Measured, Readings
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor says of a run."""
+    """What the doctor says about a run."""
 
     step: int
-    """The last one looked at."""
+    """The last step of the log."""
     findings: tuple[Finding, ...]
-    """The gravest first."""
+    """The most serious first."""
     suffices: bool
-    """Whether there was enough to look at: without it, no findings mean nothing."""
+    """Whether there was enough evidence; without it, the absence of findings means nothing."""
     measured: bool = True
-    """Whether somebody measured the variety of the images."""
+    """Whether the variety of the images was measured."""
 
     @property
     def verdict(self) -> str:
@@ -48,12 +48,14 @@ class Diagnosis:
 
     def __str__(self) -> str:
         """For the terminal, a line for each finding."""
-        unknown = "" if self.measured else "; how varied the images are is not measured: cxrgan evaluate RUN --data DIR"
+        unknown = (
+            "" if self.measured else "; the variety of the images has not been measured: cxrgan evaluate RUN --data DIR"
+        )
         return "\n".join(map(str, self.findings)) or self.verdict + unknown
 
 
 def diagnose(readings: Readings, evaluated: Sequence[Measured] = ()) -> Diagnosis:
-    """What is wrong with a run, by its log, and by what `cxrgan evaluate` measured of it."""
+    """What is wrong with a run, judged by its log and by what `cxrgan evaluate` measured."""
     checks: tuple[Callable[[Readings], Finding | None], ...] = (
         not_finite,
         mode_collapse,
@@ -80,15 +82,15 @@ def write_diagnosis(path: Path, diagnosis: Diagnosis) -> None:
 
 
 def diagnose_run(folder: RunFolder) -> Diagnosis:
-    """What the doctor says of a run by its files: metrics.jsonl, and evaluation.json where there is one."""
-    folder.read_info()  # a folder that is no run is said to be none
+    """What the doctor says about a run, judged by its files: metrics.jsonl, and evaluation.json if there is one."""
+    folder.read_info()  # UserError for a folder that is not a run
     readings = Readings()
     LogReader(folder.metrics_file, readings.add).read_on()
     return diagnose(readings, _evaluated(folder.path / "evaluation.json", readings.step))
 
 
 def _evaluated(file: Path, last_step: int) -> list[Measured]:
-    """The metrics of evaluation.json that have a floor of no more images; none where it is not there."""
+    """The metrics of evaluation.json whose floor has no more images than they; empty if there is no such file."""
     found = read_evaluation(file)
     of_step = re.search(r", step (\d{1,18})$", found.get("target", ""))
     step = int(of_step[1]) if of_step else last_step
@@ -100,5 +102,5 @@ def _evaluated(file: Path, last_step: int) -> list[Measured]:
 
 
 def _has_fewer(row: Mapping[str, Any]) -> bool:
-    """Whether an evaluation from before `floor_std` has fewer fakes than its floor: fewer images have less variety."""
+    """Whether a row from before `floor_std` has fewer fakes than its floor: fewer images show less variety."""
     return isinstance(row["n_floor"], int) and row["n_fake"] < row["n_floor"]

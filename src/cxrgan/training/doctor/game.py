@@ -1,4 +1,4 @@
-"""Findings about the game: what losses, logits and gradients say of the two networks."""
+"""Findings about the game: what losses, logits and gradients say about the two networks."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,32 +12,32 @@ from cxrgan.training.doctor.readings import PATIENCE, Finding, Readings, since
 SURE_MARGIN = 12.0  # mean logit difference: odds of 160,000 to 1
 FAR_MARGIN = 3.0  # too much where the samples are poor: odds of 20 to 1
 NEAR_MARGIN = 1.0  # too little where the samples are poor: odds of 3 to 1
-VANISHED = 0.02  # share of its usual size that a generator's gradient has left
-EXPLODED = 100.0  # times its usual size
+VANISHED = 0.02  # share of its early size that is left of the generator's gradient
+EXPLODED = 100.0  # times its early size
 BLIND_MARGIN = 0.02
-OVERFITTED = 0.5  # share of the way from train to fake that D's opinion of unseen real images has gone
-SURE = 3.0  # standard errors: what chance does not make
+OVERFITTED = 0.5  # r_v: D's mean logit for unseen real images, 0 where it is that for training images, 1 for fakes
+SURE = 3.0  # standard errors: unlikely to be chance
 
 
 def not_finite(readings: Readings) -> Finding | None:
-    """A loss was no number."""
+    """A loss is NaN or infinite."""
     if readings.not_finite is None:
         return None
     step, loss = readings.not_finite
-    advice = "Lower --lr to a fifth, or train with --precision fp32"
-    return Finding("a loss is not finite", step, f"{loss} is no number", advice)
+    advice = "Lower --lr to a fifth of its value, or train with --precision fp32"
+    return Finding("a loss is not finite", step, f"{loss} is not a finite number", advice)
 
 
 def discriminator_won(readings: Readings) -> Finding | None:
-    """D is so sure, or so far ahead of poor samples, that its gradient tells G nothing."""
-    advice = "Lower --lr, give the generator the wider network (--ngf above --ndf), or take a stable recipe"
+    """D is so confident, or so far ahead of poor samples, that its gradient tells G nothing."""
+    advice = "Lower --lr, make the generator wider than the discriminator (--ngf above --ndf), or use a stable recipe"
     windows = readings.windows("margin")
     first = since(windows, lambda margin: margin > SURE_MARGIN)
     if first is not None:
-        evidence = f"its logits of real and generated images are {windows[-1][1]:.0f} apart"
+        evidence = f"its logits for real and generated images are {windows[-1][1]:.0f} apart"
         limit = f"a balanced game stays below {SURE_MARGIN:.0f}"
-        told = "so the generator is told no more what to change"
-        return Finding("the discriminator has won", first, f"{evidence} ({limit}), {told}", advice)
+        effect = "so its gradient no longer tells the generator what to change"
+        return Finding("the discriminator has won", first, f"{evidence} ({limit}), {effect}", advice)
     probes = readings.probes("diversity", "repeats", "margin")
     first = since(probes, lambda probe: _poor(probe) and probe["margin"] > FAR_MARGIN)
     if first is None:
@@ -46,14 +46,14 @@ def discriminator_won(readings: Readings) -> Finding | None:
     return Finding(
         "the discriminator has won",
         first,
-        f"its logits of real and generated images are {margin:.1f} apart, and the samples stay poor: the generator "
+        f"its logits for real and generated images are {margin:.1f} apart while the samples stay poor: the generator "
         "learns little from it",
         advice,
     )
 
 
 def discriminator_weak(readings: Readings) -> Finding | None:
-    """D hardly tells poor samples from real images; not asked under a gradient penalty."""
+    """D can hardly tell poor samples from real images; not checked under a gradient penalty."""
     probes = readings.probes("diversity", "repeats", "margin")
     first = since(probes, lambda probe: _poor(probe) and probe["margin"] < NEAR_MARGIN)
     if first is None or readings.penalised:
@@ -61,8 +61,8 @@ def discriminator_weak(readings: Readings) -> Finding | None:
     return Finding(
         "the discriminator is too weak",
         first,
-        f"its logits of real images and of such poor samples are only {probes[-1][1]['margin']:.1f} apart",
-        "Give it a wider network (--ndf), or take a stable recipe",
+        f"its logits for real images and for these poor samples are only {probes[-1][1]['margin']:.1f} apart",
+        "Make it wider (--ndf), or use a stable recipe",
     )
 
 
@@ -72,7 +72,7 @@ def _poor(probe: Row) -> bool:
 
 
 def vanishing(readings: Readings) -> Finding | None:
-    """Of the generator alone: the discriminator's gradient also falls when it has nothing left to learn."""
+    """Checked for the generator only: the discriminator's gradient also shrinks when it has nothing left to learn."""
     return _gradient(
         readings,
         "vanishing gradients",
@@ -83,7 +83,7 @@ def vanishing(readings: Readings) -> Finding | None:
 
 
 def exploding(readings: Readings) -> Finding | None:
-    """Of either network."""
+    """Checked for both networks."""
     return _gradient(
         readings,
         "exploding gradients",
@@ -105,16 +105,19 @@ def _gradient(
         first = since(windows, lambda value, usual=usual: holds(value, usual))  # type: ignore[misc]
         if first is not None:
             network = {"grad_g": "generator", "grad_d": "discriminator"}[key]
-            evidence = f"the {network}'s gradient has norm {windows[-1][1]:.2g}, at first {usual:.2g}"
+            evidence = (
+                f"the norm of the {network}'s gradient is {windows[-1][1]:.2g}; early in the run it was {usual:.2g}"
+            )
             return Finding(name, first, evidence, advice)
     return None
 
 
 def overfitting(readings: Readings) -> Finding | None:
-    """D puts unseen real images over half of the way from training images to fakes: r_v of Karras et al. 2020 (ADA).
+    """D's mean logit for unseen real images lies over half of the way from training images to fakes.
 
-    Said in no unit of D's logits, which are small under a gradient penalty and large without. PATIENCE probes together
-    make one reading, since the 256 images of one leave an error of about 0.1 of the way.
+    That share is r_v of Karras et al. 2020 (StyleGAN2-ADA, equation 1). It does not depend on the scale of the logits,
+    which are small under a gradient penalty and large without. A reading is the mean over PATIENCE probes, because
+    the 256 images of a single probe leave an error of about 0.1 in r_v.
     """
     gaps = [(step, _gap(probe)) for step, probe in readings.probes("d_train", "d_held_out", "d_samples")]
     pooled = [(window[-1][0], _mean([gap for _, gap in window])) for window in _windows(gaps)]
@@ -122,27 +125,28 @@ def overfitting(readings: Readings) -> Finding | None:
     if first is None:
         return None
     last = pooled[-1][1]
-    share = f", {last.unseen / last.fakes:.0%} of the way to the fakes" if last.unseen < last.fakes else ", below fakes"
+    share = f"{last.unseen / last.fakes:.0%} of the way to" if last.unseen < last.fakes else "lower even than for"
     return Finding(
-        "the discriminator learns the training images by heart",
+        "the discriminator is overfitting",
         first,
-        f"its logits of unseen real images lie {last.unseen:.2g} below those of training images{share}",
+        f"its logits for unseen real images are {last.unseen:.2g} below those for training images, {share} generated "
+        "images",
         "Train on more images, for fewer epochs, or with --augment 1",
     )
 
 
 class Gap(NamedTuple):
-    """How far D's mean logits of other images lie below that of training images."""
+    """How far D's mean logits for other images lie below that for training images."""
 
     unseen: float
-    """Real ones that it never trained on."""
+    """For real images that D never trained on."""
     fakes: float
     error: float
     """Standard error of `unseen`; NaN in logs of older versions."""
 
     @property
     def is_sure(self) -> bool:
-        """Whether chance makes no such difference; without an error, that probe after probe agrees must do."""
+        """Whether the gap is too large to be chance; without an error, it is enough that all probes agree."""
         return self.fakes > 0 if math.isnan(self.error) else self.unseen > SURE * self.error
 
 
@@ -153,7 +157,7 @@ def _gap(probe: Row) -> Gap:
 
 
 def _mean(gaps: Sequence[Gap]) -> Gap:
-    """Of probes of the same images, whose errors are alike and do not shrink by their number."""
+    """The mean over probes; they judge the same images, so their errors are alike and do not average out."""
     return Gap(*(fmean(values) for values in zip(*gaps, strict=True)))
 
 
@@ -162,7 +166,7 @@ def _windows(gaps: Sequence[tuple[int, Gap]]) -> list[Sequence[tuple[int, Gap]]]
 
 
 def blind(readings: Readings) -> Finding | None:
-    """D learns nothing under its gradient penalty."""
+    """The gradient penalty keeps D from learning anything."""
     windows = readings.windows("margin")
     first = since(windows, lambda margin: abs(margin) < BLIND_MARGIN)
     if first is None or not readings.penalised:
@@ -170,6 +174,6 @@ def blind(readings: Readings) -> Finding | None:
     return Finding(
         "the discriminator learns nothing",
         first,
-        f"its logits of real and generated images differ by {windows[-1][1]:.3f} under the gradient penalty",
-        "Lower --gradient-penalty to a tenth",
+        f"under the gradient penalty, its logits for real and generated images differ by only {windows[-1][1]:.3f}",
+        "Lower --gradient-penalty to a tenth of its value",
     )

@@ -1,4 +1,4 @@
-"""Findings about the images: what a run's probes, its measurements and its evaluation say of the samples."""
+"""Findings about the images: what the probes, measurements and evaluation of a run say about its samples."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ MANY_REPEATS = 0.5  # of the samples
 NOISY = 1.5  # times the real images' grain
 FLAT = 0.3
 WORSE = 1.5  # times the best Frechet distance
-LOST = 0.5  # of the recall or the coverage that other real images have
-LOW_RECALL = 0.2  # where a log of an older version does not say what other real images have
-FAR = 3.0  # times the floor: where a distance has room to fall
-FALLEN = 0.97  # of the best distance of the first half: all that the second half has gained is less
+LOST = 0.5  # of the floor of recall or coverage
+LOW_RECALL = 0.2  # in logs of older versions, which hold no recall of real images
+FAR = 3.0  # times the floor: a distance above this has room to fall
+FALLEN = 0.97  # of the best distance of the first half: a second half that is not below this has gained too little
 
 
 def mode_collapse(readings: Readings) -> Finding | None:
-    """The fixed seeds give much the same image."""
+    """The fixed seeds give almost the same image."""
     probes = readings.probes("diversity", "repeats")
     first = since(probes, collapsed)
     if first is None:
@@ -26,14 +26,14 @@ def mode_collapse(readings: Readings) -> Finding | None:
     return Finding(
         "mode collapse",
         first,
-        f"samples differ from each other {last['diversity']:.0%} as much as real images do, and "
-        f"{last['repeats']:.0%} of them have a near copy",
-        "Take a stable recipe, or --loss relativistic with --gradient-penalty; go back to an earlier checkpoint",
+        f"samples differ from each other only {last['diversity']:.0%} as much as real images do, and "
+        f"{last['repeats']:.0%} of them have a near-duplicate",
+        "Use a stable recipe, or --loss relativistic with --gradient-penalty; go back to an earlier checkpoint",
     )
 
 
 def collapsed(probe: Row) -> bool:
-    """Whether samples are too alike."""
+    """Whether the samples are too similar to each other."""
     return bool(probe["diversity"] < POOR_DIVERSITY or probe["repeats"] > MANY_REPEATS)
 
 
@@ -46,12 +46,14 @@ def noise(readings: Readings) -> Finding | None:
     ):
         if first is not None:
             evidence = f"neighbouring pixels differ {probes[-1][1]['grain']:.2g} times as much as in real images"
-            return Finding(name, first, evidence, "Lower --lr, make --ngf and --ndf alike, or take a stable recipe")
+            return Finding(
+                name, first, evidence, "Lower --lr, set --ngf and --ndf to the same value, or use a stable recipe"
+            )
     return None
 
 
 def getting_worse(readings: Readings) -> Finding | None:
-    """The measured distance has left its best value behind."""
+    """The measured distance is well above its best value."""
     measured = readings.measurements("frechet_distance")
     if not measured:
         return None
@@ -60,26 +62,28 @@ def getting_worse(readings: Readings) -> Finding | None:
     first = since(measured, lambda row: row["frechet_distance"] > limit)
     if first is None:
         return None
-    now = measured[-1][1]["frechet_distance"]
+    now = measured[-1][1]
     return Finding(
-        "the images get worse",
+        "the images are getting worse",
         first,
-        f"the Frechet distance is {now:.0f}, and was {best['frechet_distance']:.0f} at step {best_step}",
-        "Use the best checkpoint (generate --best), or a lower --lr",
+        f"the {_distance(now)} is {now['frechet_distance']:.0f}; at its best it was {best['frechet_distance']:.0f}, at "
+        f"step {best_step}",
+        "Use the best checkpoint (generate --best), or train with a lower --lr",
     )
 
 
 def lost_variety(readings: Readings, evaluated: Sequence[Measured]) -> Finding | None:
-    """Images that collapse and noise leave alone, and that still lack kinds that real ones have."""
+    """The images are neither collapsed nor noise, but lack part of the variety of real ones."""
     if mode_collapse(readings) or noise(readings):
         return None
     advice = (
-        "A limit, no failure: train longer, with a wider generator (--ngf), by class (--conditional), on more images"
+        "This is a limit, not a failure: train longer, with a wider generator (--ngf), by class (--conditional), or on "
+        "more images"
     )
     lacking = [m for m in evaluated if m.metric in ("recall", "coverage") and m.value < LOST * m.floor]
     if lacking:
         told = ", ".join(
-            f"{m.metric}{f' of {m.label}' if m.label else ''} is {m.value:.2g}, and {m.floor:.2g} between real images"
+            f"{m.metric}{f' of {m.label}' if m.label else ''} is {m.value:.2g} (between real images: {m.floor:.2g})"
             for m in lacking
         )
         return Finding("lost variety", lacking[0].step, told, advice)
@@ -88,7 +92,7 @@ def lost_variety(readings: Readings, evaluated: Sequence[Measured]) -> Finding |
     if first is None:
         return None
     floor = measured[-1][1].get("recall_floor")
-    beside = f", and {floor:.2g} between real images" if floor is not None else ""
+    beside = f" (between real images: {floor:.2g})" if floor is not None else ""
     return Finding("lost variety", first, f"recall is {measured[-1][1]['recall']:.2g}{beside}", advice)
 
 
@@ -98,7 +102,7 @@ def _least_recall(row: Row) -> float:
 
 
 def no_longer_falls(readings: Readings) -> Finding | None:
-    """The second half of the measurements is hardly better than the first, and both are far from the floor."""
+    """The second half of the measurements is hardly better than the first, and both are far above the floor."""
     measured = readings.measurements("frechet_distance", "frechet_floor")
     half = len(measured) // 2
     if half < PATIENCE or getting_worse(readings):
@@ -110,9 +114,14 @@ def no_longer_falls(readings: Readings) -> Finding | None:
     if distance < FALLEN * first["frechet_distance"] or distance < FAR * floor:
         return None
     return Finding(
-        "the distance no longer falls",
+        "the distance has plateaued",
         step,
-        f"the best Frechet distance is {distance:.3g}, was {first['frechet_distance']:.3g} then, and is {floor:.2g} "
-        "between real images",
-        "More steps alone will not help: take wider networks (--ngf, --ndf), a stable recipe, or more images",
+        f"the best {_distance(best)} was {first['frechet_distance']:.3g} at that step and is {distance:.3g} now "
+        f"(between real images: {floor:.2g})",
+        "More steps alone will not help: use wider networks (--ngf, --ndf), a stable recipe, or more images",
     )
+
+
+def _distance(row: Row) -> str:
+    """With the network that it was measured with, where the log says so: it is no FID."""
+    return f"Frechet distance ({row['features']})" if row.get("features") else "Frechet distance"

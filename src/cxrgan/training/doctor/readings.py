@@ -1,4 +1,4 @@
-"""What the doctor remembers of a log, whatever its length: medians over windows of steps, probes, measurements."""
+"""What the doctor keeps of a log, however long it is: medians over windows of steps, probes and measurements."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,19 +9,19 @@ from typing import TypeVar
 from cxrgan.runs.log import BEST_BY, Curve, Row, kind_of
 
 WINDOW = 50  # steps whose median is one reading
-PATIENCE = 3  # readings, probes or measurements in a row that make a finding
-MOST_KEPT = 1000  # probes, and measurements; every other one goes when there are so many
+PATIENCE = 3  # consecutive readings, probes or measurements that make a finding
+MOST_KEPT = 1000  # of probes and of measurements; at this number every other one is dropped
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that goes wrong."""
+    """One thing that is going wrong."""
 
     name: str
     since: int
-    """The first step at which it holds without a break until the end."""
+    """The step from which on it holds without interruption until the end."""
     evidence: str
     advice: str
 
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric of evaluation.json with its floor: the same between real images and other real ones."""
+    """A metric of evaluation.json with its floor: the score of real images against other real images."""
 
     step: int
     metric: str
@@ -42,7 +42,7 @@ class Measured:
 
 
 class Thinned:
-    """Rows of any number as at most `MOST_KEPT`: every one, every second, every fourth, ..., and the newest."""
+    """At most `MOST_KEPT` of any number of rows: every one, every second, every fourth, ..., and the newest."""
 
     def __init__(self) -> None:
         self._kept: list[Row] = []
@@ -67,15 +67,15 @@ class Thinned:
 
 
 class Readings:
-    """The numbers of a run so far, as the checks of the doctor take them."""
+    """The numbers of a run so far, in the form that the checks of the doctor use."""
 
     def __init__(self) -> None:
         self.step = 0
         self.curves = {name: Curve(WINDOW) for name in ("margin", "grad_g", "grad_d")}
         self.not_finite: tuple[int, str] | None = None
-        """(step, loss) of the first loss that is no number."""
+        """(step, loss) of the first loss that is NaN or infinite."""
         self.penalised = False
-        """Whether there is a gradient penalty, which keeps the logits together."""
+        """Whether there is a gradient penalty, which keeps the logits close together."""
         self._probes, self._measurements = Thinned(), Thinned()
         self._kind: tuple[object, ...] = ()
         self._margins: deque[float] = deque(maxlen=WINDOW)
@@ -98,7 +98,9 @@ class Readings:
             self._add_measurement(row)
 
     def _add_measurement(self, row: Row) -> None:
-        if kind_of(row) != self._kind:  # another ruler, or other numbers of images: nothing before compares
+        if (
+            kind_of(row) != self._kind
+        ):  # another network, or other numbers of images: earlier measurements cannot be compared
             self._measurements, self._kind = Thinned(), kind_of(row)
         self._measurements.add(row)
 
@@ -111,12 +113,12 @@ class Readings:
         return _having(self._probes.rows, names)
 
     def measurements(self, *names: str) -> list[tuple[int, Row]]:
-        """The measurements that have all these numbers, and can be compared with the newest one."""
+        """The measurements that have all these numbers and can be compared with the newest one."""
         return _having(self._measurements.rows, names)
 
     @property
     def suffice(self) -> bool:
-        """Whether there is enough to call a run healthy."""
+        """Whether there is enough evidence to call a run healthy."""
         return len(self.windows("margin")) >= PATIENCE and len(self.probes("diversity")) >= PATIENCE
 
 
