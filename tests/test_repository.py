@@ -1,6 +1,7 @@
 """What people look for in a repository: how to cite it, and docs whose links lead somewhere."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,20 @@ def test_a_link_leads_to_the_same_page_in_the_repository_and_on_the_site(
 )
 def test_what_the_site_would_load_from_elsewhere_is_seen(html: str, loads: bool) -> None:
     assert bool(LOADED.search(html)) == loads
+
+
+def test_docker_is_given_what_it_copies_and_nothing_else() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [
+        name for line in lines if line.startswith("COPY ") and "--from" not in line for name in line.split()[1:-1]
+    ]
+    given = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert sorted(f"!{name}" for name in copied) == sorted(line for line in given if line.startswith("!"))
+    assert [line for line in given if not line.startswith(("!", "#"))] == ["*", "**/__pycache__"]
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_wheel_needs_no_file_that_docker_is_not_given() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    given = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{project['readme']}", *(f"!{name}" for name in project["license-files"])} <= set(given)
