@@ -19,7 +19,7 @@ from cxrgan.runs.log import History, LogReader
 from cxrgan.training.doctor.diagnose import diagnose, write_diagnosis
 from cxrgan.training.doctor.readings import Readings
 from cxrgan.training.loop import Observer, train
-from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard
+from cxrgan.training.observers import Doctor, LiveLine, Plots, TensorBoard, WeightsAndBiases
 
 
 def train_run(
@@ -29,6 +29,7 @@ def train_run(
     dataset: Dataset,
     *,
     tensorboard: bool = False,
+    wandb: bool = False,
     rulers: Sequence[Ruler] = ("domain",),
 ) -> int:
     """Train the run in `folder` to the end of `config`, or until a signal; returns the last step done.
@@ -42,7 +43,10 @@ def train_run(
         networks, _ = load_networks(rulers, device=config.device)
         evaluator = make_evaluator(dataset.images, networks, cache=cache_folder())
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
-    with ProgressBar(on_screen, num_steps, done=done) as bar:
+    with (
+        WeightsAndBiases(folder) if wandb else contextlib.nullcontext() as remote,
+        ProgressBar(on_screen, num_steps, done=done) as bar,
+    ):
         line = LiveLine(bar, relativistic=config.loss == "relativistic")
         readings, history = Readings(), History(PLOTTED)
         log = LogReader(folder.metrics_file, readings.add, history.add)
@@ -53,6 +57,8 @@ def train_run(
         ]
         if tensorboard:
             observers.append(TensorBoard(folder))
+        if remote:
+            observers.append(remote)
         try:
             last = train(folder, config, dataset, observers, evaluator, load_held_out(data))
         except RunError:

@@ -111,6 +111,8 @@ class Train:
     """A run folder to go on with, from its newest checkpoint; --steps or --epochs may ask for more."""
     tensorboard: bool = False
     """Write TensorBoard event files too."""
+    wandb: bool = False
+    """Send numbers and grids to Weights & Biases too; with WANDB_MODE=offline they stay in the run folder."""
     settings: TrainConfig = DCGAN
 
     def run(self) -> int:
@@ -118,10 +120,12 @@ class Train:
         from cxrgan.data.dataset import load_dataset
         from cxrgan.runs.folder import RunFolder
         from cxrgan.training.loop import start
-        from cxrgan.training.observers import require_tensorboard
+        from cxrgan.training.observers import require_tensorboard, require_wandb
 
         if self.tensorboard:
             require_tensorboard()
+        if self.wandb:
+            require_wandb()
         if self.resume is not None:
             folder = RunFolder(self.resume)
             info = folder.read_info()
@@ -138,7 +142,8 @@ class Train:
             data, dataset = self.data, load_dataset(self.data)
             name = "custom" if self.config else self.recipe
             folder = start(self.settings, dataset, self.run_folder, recipe=name, data=str(data.resolve()))
-        status = _train(folder, self.settings if self.resume else None, data, dataset, self.tensorboard)
+        config = self.settings if self.resume else None
+        status = _train(folder, config, data, dataset, tensorboard=self.tensorboard, wandb=self.wandb)
         if status == 0:
             seconds = (folder.last_row() or {}).get("seconds") or 0
             say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
@@ -502,12 +507,18 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
 
 
 def _train(
-    folder: "RunFolder", config: TrainConfig | None, data: Path, dataset: "Dataset", tensorboard: bool = False
+    folder: "RunFolder",
+    config: TrainConfig | None,
+    data: Path,
+    dataset: "Dataset",
+    *,
+    tensorboard: bool = False,
+    wandb: bool = False,
 ) -> int:
     from cxrgan.api import train_run
 
     config = config or folder.read_info().config
-    last = train_run(folder, config, data, dataset, tensorboard=tensorboard)
+    last = train_run(folder, config, data, dataset, tensorboard=tensorboard, wandb=wandb)
     if last < config.num_steps(len(dataset.images)):
         complain(f"stopped and saved at step {last}; go on with: cxrgan train --resume {folder.path}")
         return 130
