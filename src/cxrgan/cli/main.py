@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 import tyro
 
 from cxrgan import __version__
+from cxrgan.cli.push import Push
 from cxrgan.errors import RunError, UserError
 from cxrgan.evaluation.rulers import RULERS, Ruler
 from cxrgan.files import check_free, trouble
@@ -156,7 +157,7 @@ class Generate:
     """Make images with a trained run."""
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """A run folder, or a shipped generator: cxr-64, cxr-128."""
+    """A run folder, a shipped generator (cxr-64, cxr-128), or one on Hugging Face (hf://OWNER/NAME)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """A new folder for the images, or an empty one."""
     num: int = 64
@@ -465,6 +466,7 @@ COMMANDS = {
     "evaluate": Evaluate,
     "doctor": Doctor,
     "report": Report,
+    "push": Push,
     "experiments": Experiments,
     "train-domain": TrainDomain,
     "demo": Demo,

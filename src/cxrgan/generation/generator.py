@@ -11,7 +11,9 @@ from torch import nn
 
 from cxrgan.device import choose_device
 from cxrgan.errors import UserError
+from cxrgan.generation.hub import download, is_on_hub
 from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latents, with_classes
+from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder
 from cxrgan.generation.shipped import GENERATORS, read_generator
 from cxrgan.models.build import build_generator
 from cxrgan.models.config import ModelConfig
@@ -84,11 +86,17 @@ class TrainedGenerator:
 def load_generator(run: str | Path, *, best: bool = False) -> TrainedGenerator:
     """The generator of a run folder's newest checkpoint, or of the best one that `--evaluate-every` found.
 
-    `run` may also be the name of a shipped generator, such as `cxr-64`. UserError when there is none or it is damaged.
+    `run` may also be the name of a shipped generator, such as `cxr-64`, one on Hugging Face, `hf://OWNER/NAME` or
+    `hf://OWNER/NAME@REVISION` (extra `hf`), or a folder that `cxrgan push --out` wrote. UserError when there is none or
+    it is damaged.
     """
     folder = RunFolder(Path(run))
+    if is_on_hub(run):
+        return _unpacked(read_folder(download(run)))
     if is_shipped(run):
-        return _load_shipped(str(run))
+        return _unpacked(read_generator(str(run)))
+    if is_packed(folder.path) and not folder.config_file.exists():
+        return _unpacked(read_folder(folder.path))
     if not folder.path.exists():
         raise UserError(f"there is no run folder {run}; the generators that are shipped are {', '.join(GENERATORS)}")
     info = folder.read_info()
@@ -108,11 +116,8 @@ def is_shipped(run: str | Path) -> bool:
     return str(run) in GENERATORS and not RunFolder(Path(run)).config_file.exists()
 
 
-def _load_shipped(name: str) -> TrainedGenerator:
-    shipped = read_generator(name)
-    network = build_generator(shipped.model)
-    network.load_state_dict(shipped.weights)
-    return TrainedGenerator(shipped.model, _ready(network), shipped.step, shipped.classes)
+def _unpacked(packed: PackedGenerator) -> TrainedGenerator:
+    return TrainedGenerator(packed.model, _ready(packed.network), packed.step, packed.classes)
 
 
 def _ready(network: nn.Module) -> nn.Module:
