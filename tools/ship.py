@@ -14,7 +14,6 @@ look at; they show patients and stay private.
 import argparse
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays
-from safetensors.torch import save
 
 import cxrgan
 from cxrgan.data.dataset import Dataset, load_dataset
@@ -34,16 +32,15 @@ from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.sets import reference_set, run_set
 from cxrgan.files import write_bytes, write_json
 from cxrgan.generation.generator import load_generator
+from cxrgan.generation.pack import INTENDED_USE, describe
+from cxrgan.generation.packed import encode_weights
 from cxrgan.generation.shipped import read_card
 from cxrgan.images import grid, save_png
 from cxrgan.runs.folder import RunFolder
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
-INTENDED_USE = (
-    "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
-    "not as images of patients. Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
-)
+KNOWN = "Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
 FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
 MEASURED = ("metric", "label", "value", "features", "n_real", "n_fake", "seed", *FLOOR)
 THUMBNAIL = 32  # pixels a side at which grey values are compared
@@ -51,31 +48,12 @@ THUMBNAIL = 32  # pixels a side at which grey values are compared
 
 def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
     """The averaged weights as float16; what the card says of them."""
-    generator, info = load_generator(run), RunFolder(run).read_info()
-    state = {key: value.cpu().contiguous() for key, value in generator.network.state_dict().items()}
-    content = save({key: value.half() if value.is_floating_point() else value for key, value in state.items()})
+    generator, folder = load_generator(run), RunFolder(run)
+    content = encode_weights(generator.network, half=True)
     write_bytes(ASSETS / f"{name}.safetensors", content)
-    seconds = (RunFolder(run).last_row() or {})["seconds"]
-    return {
-        "name": name,
-        "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side, of the classes "
-        + " and ".join(info.classes),
-        "not_for": INTENDED_USE,
-        "licence": f"Trained on {LICENCE}",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "model": asdict(generator.config),
-        "classes": dict(generator.classes),
-        "step": generator.step,
-        "trained": {
-            "recipe": info.recipe,
-            "seconds": seconds,
-            "machine": machine,
-            "config": asdict(info.config),
-            "data": info.data_sha256,
-        },
-        "cxrgan": cxrgan.__version__,
-        "torch": torch.__version__,
-    }
+    card = describe(folder, generator, name, content)
+    trained = card["trained"] | {"machine": machine}
+    return card | {"not_for": f"{INTENDED_USE} {KNOWN}", "licence": f"Trained on {LICENCE}", "trained": trained}
 
 
 def write_reference(data: Path, name: str, network: DomainNetwork) -> None:

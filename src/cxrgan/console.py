@@ -79,6 +79,12 @@ def warn(text: str) -> None:
         warnings.warn(printable(text), stacklevel=2)
 
 
+def note(text: str) -> None:
+    """Something good to know, shown where progress is."""
+    if _voice != "silent":
+        console.print(text)
+
+
 def _in_notebook() -> bool:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return type(shell).__name__ == "ZMQInteractiveShell"

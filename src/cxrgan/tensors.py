@@ -13,6 +13,7 @@ from cxrgan.fields import read_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 KINDS = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "U8": "|u1"}  # all that cxrgan writes
 MAX_HEADER_BYTES = 2**20  # the largest network has some 10,000
@@ -21,15 +22,23 @@ Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 """Name of a tensor -> its kind, such as `float32`, and its shape."""
 
 
-def read_tensors(path: Path, layout: Layout, *, mend: str) -> "dict[str, NDArray[Any]]":
+def layout_of(tensors: "Mapping[str, Tensor]") -> Layout:
+    """That of a network's state, be it on the device meta."""
+    return {name: (str(value.dtype).removeprefix("torch."), tuple(value.shape)) for name, value in tensors.items()}
+
+
+def read_tensors(path: Path, layout: Layout, *, mend: str, halves: bool = False) -> "dict[str, NDArray[Any]]":
     """The tensors of a file, which are just those of `layout`; UserError where they are not.
 
-    No more is read than such a file can have. FileNotFoundError is for the caller.
+    With `halves` the file may keep float32 as float16. No more is read than such a file can have. FileNotFoundError
+    is for the caller.
     """
     num_bytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in layout.values())
     content = read_bytes(path, num_bytes + MAX_HEADER_BYTES, mend=mend)
     try:
         tensors = parse_tensors(content)
+        if halves:
+            tensors = {name: _widened(array) for name, array in tensors.items()}
         _check(tensors, layout)
     except ValueError as error:
         raise UserError(f"{path} is damaged or incomplete: {error}; {mend}") from error
@@ -48,6 +57,10 @@ def parse_tensors(content: bytes) -> "dict[str, NDArray[Any]]":
     return {
         name: np.frombuffer(tensor["data"], KINDS[tensor["dtype"]]).reshape(tensor["shape"]) for name, tensor in found
     }
+
+
+def _widened(array: "NDArray[Any]") -> "NDArray[Any]":
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _check(tensors: "Mapping[str, NDArray[Any]]", layout: Layout) -> None:

@@ -32,7 +32,7 @@ class Demo:
         if not folder.config_file.exists():
             folder = start(recipe("quick"), dataset, run, recipe="quick", data=str(data.resolve()))
         say(f"2. training the recipe `quick` on {len(dataset.images)} of them")
-        status = train(folder, None, dataset)
+        status = train(folder, folder.read_info().config, dataset)
         if status == 0:
             if images.exists():
                 say(f"3. the images of {images} were made before")

@@ -19,6 +19,7 @@ from cxrgan.cli.evaluate import Evaluate
 from cxrgan.cli.experiments import Experiments
 from cxrgan.cli.generate import Generate
 from cxrgan.cli.prepare import Prepare
+from cxrgan.cli.push import Push
 from cxrgan.cli.report import Report
 from cxrgan.cli.train_domain import TrainDomain
 from cxrgan.console import speaking
@@ -77,6 +78,7 @@ COMMANDS = {
     "evaluate": Evaluate,
     "doctor": Doctor,
     "report": Report,
+    "push": Push,
     "experiments": Experiments,
     "train-domain": TrainDomain,
     "demo": Demo,

@@ -1,6 +1,7 @@
 """`cxrgan train`: what a beginner needs first, then every setting in groups."""
 
 import argparse
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -19,6 +20,7 @@ from cxrgan.settings import documentation, read_toml
 if TYPE_CHECKING:
     from cxrgan.data.dataset import Dataset
     from cxrgan.runs.folder import RunFolder
+    from cxrgan.training.loop import Observer
 
 FIRST = ("conditional", "epochs")
 """Settings that stand among the options a beginner needs."""
@@ -73,6 +75,8 @@ class Train:
     """A TOML file of settings, named as below; those of the networks stand in a table [model]."""
     tensorboard: bool = False
     """Write TensorBoard event files too."""
+    wandb: bool = False
+    """Send numbers and grids to Weights & Biases too; with WANDB_MODE=offline they stay in the run folder."""
     length: Length = field(default_factory=Length)  # type: ignore[valid-type]
     """How long, in which batches, and the seed."""
     game: Game = field(default_factory=Game)  # type: ignore[valid-type]
@@ -118,11 +122,13 @@ class Train:
         from cxrgan.data.dataset import load_dataset
         from cxrgan.runs.folder import RunFolder
         from cxrgan.training.loop import start
-        from cxrgan.training.observers import require_tensorboard
+        from cxrgan.training.observers import require_tensorboard, require_wandb
 
         settings = self.settings  # what is wrong with them comes first
         if self.tensorboard:
             require_tensorboard()
+        if self.wandb:
+            require_wandb()
         if self.resume is not None:
             folder = RunFolder(self.resume)
             dataset = data_of(folder, self.data)
@@ -132,24 +138,31 @@ class Train:
             dataset = load_dataset(self.data)
             name = "custom" if self.config else self.recipe or recommended(dataset.image_size)
             folder = start(settings, dataset, self.run_folder, recipe=name, data=str(self.data.resolve()))
-        status = train(folder, settings if self.resume else None, dataset, tensorboard=self.tensorboard)
+        config = settings if self.resume else folder.read_info().config
+        status = train(folder, config, dataset, tensorboard=self.tensorboard, wandb=self.wandb)
         if status == 0:
             seconds = (folder.last_row() or {}).get("seconds") or 0
             say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
-            say(
-                f"make images: {shlex.join(['cxrgan', 'generate', str(folder.path), '--num', '64', '--out', 'images'])}"
-            )
+            say(f"make images: cxrgan generate {shlex.quote(str(folder.path))} --num 64 --out images")
         return status
 
 
-def train(folder: "RunFolder", config: TrainConfig | None, dataset: "Dataset", *, tensorboard: bool = False) -> int:
+def train(
+    folder: "RunFolder",
+    config: TrainConfig,
+    dataset: "Dataset",
+    *,
+    tensorboard: bool = False,
+    wandb: bool = False,
+) -> int:
     """Train a run that was started, tell what the doctor says; returns the exit status."""
     from cxrgan.api import carry_on
-    from cxrgan.training.observers import TensorBoard
+    from cxrgan.training.observers import TensorBoard, WeightsAndBiases
 
-    config = config or folder.read_info().config
-    observers = [TensorBoard(folder)] if tensorboard else []
-    last, diagnosis = carry_on(folder, config, dataset, observers=observers)
+    with contextlib.ExitStack() as stack:
+        observers: list[Observer] = [TensorBoard(folder)] if tensorboard else []
+        observers += [stack.enter_context(WeightsAndBiases(folder))] if wandb else []
+        last, diagnosis = carry_on(folder, config, dataset, observers=observers)
     for line in str(diagnosis).splitlines():
         say(f"doctor: {line}")
     if last < config.num_steps(len(dataset)):

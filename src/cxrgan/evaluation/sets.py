@@ -15,6 +15,8 @@ from cxrgan.data.prepare import decode_records
 from cxrgan.data.sources.folder import folder_source
 from cxrgan.errors import UserError
 from cxrgan.generation.generator import is_shipped, load_generator
+from cxrgan.generation.hub import is_on_hub
+from cxrgan.generation.packed import is_packed
 from cxrgan.generation.shipped import GENERATORS, REFERENCES, read_card, read_reference
 from cxrgan.images import IMAGE_SIZES
 from cxrgan.runs.folder import RunFolder
@@ -56,7 +58,7 @@ def is_run(path: Path) -> bool:
 
 
 def is_generator(path: Path) -> bool:
-    return is_run(path) or is_shipped(path)
+    return is_run(path) or is_shipped(path) or is_packed(path) or is_on_hub(path)
 
 
 def is_reference(path: Path) -> bool:
@@ -71,6 +73,8 @@ def image_size(path: Path) -> int | None:
         return int(read_card(str(path))["image_size"])
     if is_run(path):
         return RunFolder(path).read_info().config.model.image_size
+    if is_generator(path):
+        return load_generator(path).config.image_size
     if (path / "manifest.json").exists():
         return read_manifest(path).size
     return None

@@ -12,7 +12,9 @@ from torch import nn
 
 from cxrgan.device import choose_device
 from cxrgan.errors import UserError
+from cxrgan.generation.hub import download, is_on_hub
 from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latents, with_classes
+from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder
 from cxrgan.generation.samples import Samples
 from cxrgan.generation.shipped import GENERATORS, read_generator
 from cxrgan.models.build import build_generator
@@ -90,12 +92,18 @@ class TrainedGenerator:
 def load_generator(run: str | os.PathLike[str], *, best: bool = False) -> TrainedGenerator:
     """The generator of a run folder's newest checkpoint, or of the best one that `--evaluate-every` found.
 
-    `run` may also be the name of a shipped generator, such as `cxr-64`. UserError when there is none or it is damaged.
+    `run` may also be the name of a shipped generator, such as `cxr-64`, one on Hugging Face, `hf://OWNER/NAME` or
+    `hf://OWNER/NAME@REVISION` (extra `hf`), or a folder that `cxrgan push --out` wrote. UserError when there is none or
+    it is damaged.
     """
     run = os.fspath(run)
     folder = RunFolder(Path(run))
+    if is_on_hub(run):
+        return _unpacked(run, read_folder(download(run)))
     if is_shipped(run):
-        return _load_shipped(run)
+        return _unpacked(run, read_generator(run))
+    if is_packed(folder.path) and not folder.config_file.exists():
+        return _unpacked(folder.path.resolve().name, read_folder(folder.path))
     if not folder.path.exists():
         raise UserError(f"there is no run folder {run}; the generators that are shipped are {', '.join(GENERATORS)}")
     info = folder.read_info()
@@ -115,11 +123,8 @@ def is_shipped(run: str | Path) -> bool:
     return str(run) in GENERATORS and not RunFolder(Path(run)).config_file.exists()
 
 
-def _load_shipped(name: str) -> TrainedGenerator:
-    shipped = read_generator(name)
-    network = build_generator(shipped.model)
-    network.load_state_dict(shipped.weights)
-    return TrainedGenerator(name, shipped.model, _ready(network), shipped.step, shipped.classes)
+def _unpacked(name: str, packed: PackedGenerator) -> TrainedGenerator:
+    return TrainedGenerator(name, packed.model, _ready(packed.network), packed.step, packed.classes)
 
 
 def _ready(network: nn.Module) -> nn.Module:

@@ -12,29 +12,17 @@ import numpy as np
 
 from cxrgan.errors import UserError
 from cxrgan.fields import Fields, read_bytes, read_json
-from cxrgan.models.config import ModelConfig
-from cxrgan.settings import from_dict
+from cxrgan.generation.packed import PackedGenerator, read_packed
 from cxrgan.tensors import parse_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 GENERATORS = ("cxr-64", "cxr-128")
 REFERENCES = ("kermany-64", "kermany-128")
 ASSETS = Path(__file__).parents[1] / "assets"
 MAX_ASSET_BYTES = 2**25
 MEND = "install cxrgan again"
-
-
-@dataclass(frozen=True, eq=False)
-class ShippedGenerator:
-    """A generator of the package."""
-
-    model: ModelConfig
-    classes: Mapping[str, int]
-    step: int
-    weights: "Mapping[str, Tensor]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +43,9 @@ def read_card(name: str) -> dict[str, Any]:
     return _card(name).values
 
 
-def read_generator(name: str) -> ShippedGenerator:
-    """One of `GENERATORS`, its weights as float32."""
-    import torch
-
-    card = _card(name)
-    model = from_dict(card.table("model").values, ModelConfig(), where=f"{card.where}, model")
-    wide = {
-        key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in _tensors(name).items()
-    }
-    weights = {key: torch.from_numpy(value) for key, value in wide.items()}
-    return ShippedGenerator(model, card.counts("classes"), card.whole("step"), weights)
+def read_generator(name: str) -> PackedGenerator:
+    """One of `GENERATORS`."""
+    return read_packed(ASSETS / f"{name}.json", ASSETS / f"{name}.safetensors", mend=MEND)
 
 
 def read_reference(name: str) -> Reference:

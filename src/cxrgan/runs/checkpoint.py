@@ -17,7 +17,7 @@ from cxrgan.fields import read_json
 from cxrgan.files import replacing, write_json
 from cxrgan.recipes.config import TrainConfig, check_same
 from cxrgan.settings import from_dict
-from cxrgan.tensors import Layout, read_tensors
+from cxrgan.tensors import Layout, layout_of, read_tensors
 
 ADAM_MEANS = ("exp_avg", "exp_avg_sq")
 MEND_CHECKPOINT = "delete that checkpoint's folder to resume from the one before"
@@ -80,7 +80,7 @@ def load_network(path: Path, name: str, network: nn.Module) -> None:
 
     UserError if they do not fit the network, or are not all finite.
     """
-    tensors = _read(path, name, {key: _layout(value) for key, value in network.state_dict().items()})
+    tensors = _read(path, name, layout_of(network.state_dict()))
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise _damaged(path, f"{name}.safetensors has weights that are not finite")
     network.load_state_dict(tensors, assign=next(network.parameters()).is_meta)
@@ -98,11 +98,9 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _load_optimizer(path: Path, name: str, optimizer: torch.optim.Optimizer) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    layout: dict[str, tuple[str, tuple[int, ...]]] = {
-        f"{index}.step": ("float32", ()) for index in range(len(parameters))
-    }
-    layout |= {f"{i}.{mean}": _layout(parameter) for i, parameter in enumerate(parameters) for mean in ADAM_MEANS}
-    tensors = _read(path, name, layout)
+    means = {f"{index}.{mean}": parameter for index, parameter in enumerate(parameters) for mean in ADAM_MEANS}
+    steps = {f"{index}.step": ("float32", ()) for index in range(len(parameters))}
+    tensors = _read(path, name, {**steps, **layout_of(means)})
     for index, parameter in enumerate(parameters):
         state = optimizer.state[parameter]
         state["step"] = tensors[f"{index}.step"].to(parameter.device)
@@ -118,10 +116,6 @@ def _read(path: Path, name: str, layout: Layout) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise _damaged(path, f"it lacks {file.name}") from None
     return {key: torch.from_numpy(array) for key, array in arrays.items()}
-
-
-def _layout(tensor: Tensor) -> tuple[str, tuple[int, ...]]:
-    return str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,10 +1,20 @@
-"""Those who watch a run: the live line, the loss plot, TensorBoard."""
+"""Those who watch a run: the live line, the loss plot, TensorBoard, Weights & Biases."""
 
+import os
+import re
+import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
 
-from cxrgan.console import ProgressBar
+from PIL import Image
+
+from cxrgan import __version__
+from cxrgan.console import ProgressBar, note
 from cxrgan.errors import UserError
+from cxrgan.fields import read_json
+from cxrgan.files import write_json
+from cxrgan.images import SYNTHETIC, grid
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.log import History, LogReader, Row
 from cxrgan.training.doctor.diagnose import diagnose, write_diagnosis
@@ -101,12 +111,101 @@ class TensorBoard:
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            for name, value in row.items():
-                if isinstance(value, float) and name != "seconds":  # not counts, nor what a measurement was made with
-                    self._writer.add_scalar(name, value, row["step"])
+            for name, value in curve_values(row).items():
+                self._writer.add_scalar(name, value, row["step"])
         self._writer.flush()
 
     def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
-        from cxrgan.images import grid
-
         self._writer.add_image("samples", grid(images), step, dataformats="HW")
+
+
+def curve_values(row: Row) -> dict[str, float]:
+    """What of a line of the log makes curves: neither counts nor what a measurement was made with."""
+    return {name: value for name, value in row.items() if isinstance(value, float) and name != "seconds"}
+
+
+def require_wandb() -> None:
+    """UserError where Weights & Biases is not installed; asked before a run folder is made."""
+    try:
+        import wandb  # noqa: F401
+    except ImportError:
+        raise UserError("Weights & Biases is not installed: in the checkout, pip install '.[wandb]'") from None
+
+
+class WeightsAndBiases:
+    """The same numbers and grids as a run of Weights & Biases, with the settings; a context that ends it.
+
+    A run folder is one run there however often it is resumed: RUN/wandb.json keeps its id. Steps are those of training
+    and only rise; what an earlier part of the run sent does not go again. Neither paths, the command line nor anything
+    of the machine is sent, nor where the dataset is.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        import wandb
+
+        file = folder.path / "wandb.json"
+        resumed = file.exists()
+        self._sent = (folder.last_row() or {"step": -1})["step"] if resumed else -1
+        if not resumed:
+            write_json(file, {"id": secrets.token_hex(8)})
+        identity = read_json(file, mend="remove it, and the run begins anew there")
+        if not re.fullmatch("[0-9a-z]{1,64}", identity.text("id")):
+            identity.refuse("id", "letters a to z and digits")
+        try:
+            self._run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "cxrgan"),
+                name=folder.path.resolve().name,
+                id=identity.text("id"),
+                resume="allow",
+                dir=folder.path,
+                config=_settings_sent(folder),
+                allow_val_change=True,  # a resumed run may be longer
+                settings=wandb.Settings(
+                    silent=True,
+                    host="",
+                    program="",
+                    console="off",
+                    disable_git=True,
+                    disable_code=True,
+                    disable_job_creation=True,
+                    x_disable_meta=True,
+                    x_disable_machine_info=True,
+                    x_disable_stats=True,
+                    x_save_requirements=False,
+                ),
+            )
+        except wandb.Error as error:
+            raise UserError(f"Weights & Biases: {error}; try `wandb login`, or set WANDB_MODE=offline") from error
+        kept = f"offline, in {folder.path / 'wandb'}; `wandb sync` sends it"
+        note(f"Weights & Biases: {kept if self._run.offline else self._run.url}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._run.finish(exit_code=0 if kind is None else 1)
+
+    def on_rows(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._log(row["step"], curve_values(row))
+
+    def on_samples(self, step: int, images: "NDArray[np.uint8]") -> None:
+        import wandb
+
+        self._log(step, {"samples": wandb.Image(Image.fromarray(grid(images)), caption=SYNTHETIC)})
+
+    def _log(self, step: int, values: dict[str, Any]) -> None:
+        if step > self._sent:
+            self._run.log(values, step=step)
+
+
+def _settings_sent(folder: RunFolder) -> dict[str, Any]:
+    """What config.json says of a run, but for its dataset's name and place."""
+    info = folder.read_info()
+    return {
+        "cxrgan": __version__,
+        "recipe": info.recipe,
+        "num_images": info.num_images,
+        "classes": dict(info.classes),
+        **asdict(info.config),
+    }

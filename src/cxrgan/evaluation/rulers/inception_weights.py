@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cxrgan.console import ProgressBar, warn
+from cxrgan.console import ProgressBar, note, warn
 from cxrgan.errors import UserError
 
 TIMEOUT = (10, 30)  # seconds for a connection, and without a byte
@@ -115,7 +115,7 @@ def _alone_at(target: Path) -> Iterator[None]:
     try:
         held = lock.acquire(blocking=False)
     except Timeout:
-        warn(f"another process is downloading {target.name}; waiting for it")
+        note(f"another process is downloading {target.name}; waiting for it")
         held = lock.acquire()
     with held:
         yield
