@@ -55,7 +55,7 @@ class ManifoldMetrics(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """All that the Frechet distance keeps of a set of images: statistics that can be shipped instead of them."""
+    """All that the Frechet distance needs of a set of images: statistics that can be shipped instead of the images."""
 
     mean: NDArray[np.floating[Any]]
     """(D,), float64 or float32."""
@@ -219,7 +219,7 @@ def precision_recall(*, real: Features, fake: Features, k: int = 3) -> Precision
 
 
 def density_coverage(*, real: Features, fake: Features, k: int = 5) -> DensityCoverage:
-    """Density, the mean number of real balls about a fake over k, and coverage, the part of real balls with a fake.
+    """Density, the mean number of real balls around a fake over k, and coverage, the share of real balls with a fake.
 
     Naeem et al. 2020, with the balls of their code: as in `precision_recall`, but open (`<`). A real image that
     occurs more than k times has therefore an empty ball.

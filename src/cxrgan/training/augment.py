@@ -1,10 +1,10 @@
-"""Differentiable augmentation that leaves a radiograph a radiograph, of what the discriminator sees.
+"""Differentiable augmentation of what the discriminator sees, safe for radiographs.
 
-Shown only altered images, real and generated alike, a discriminator cannot learn a small dataset by heart, and the
-generator learns through the alteration to make unaltered ones (Zhao et al. 2020, DiffAugment). Left out on purpose:
-flips (the heart is on one side), quarter turns and inversion, which no radiograph shows; and whatever falls between
-pixels, small turns, zooms and half-pixel shifts: their smoothing hides a fine checkerboard from the discriminator,
-which the generator then makes.
+A discriminator that sees only augmented images, real and generated alike, cannot memorise a small dataset, and the
+generator still learns to make images that are not augmented (Zhao et al. 2020, DiffAugment). Left out on purpose:
+flips (the heart is on one side), quarter turns and inversion, which no radiograph shows; and everything that needs
+interpolation between pixels (small rotations, zoom, half-pixel shifts): its smoothing hides a fine checkerboard from
+the discriminator, which the generator then makes.
 """
 
 import torch
