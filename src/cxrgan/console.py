@@ -1,5 +1,6 @@
 """Progress for people: a live bar with an ETA on a terminal, a plain line now and then elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -88,7 +89,8 @@ class ProgressBar:
         advanced = self.done - self._first
         eta = f", ETA {duration(elapsed / advanced * (self.total - self.done))}" if advanced > 0 else ""
         line = f"{self.title} {self.done}/{self.total}, {duration(elapsed)}{eta}  {self._text}"
-        print(line.rstrip(), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # tee is gone after Ctrl-C, but the run must be saved
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
 
 class FreeText(ProgressColumn):
