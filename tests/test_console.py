@@ -31,3 +31,17 @@ def test_step_and_time_stay_on_a_narrow_terminal_and_the_text_gives_way(
     assert len(last.rstrip()) <= width
     assert (TEXT in last) == shows_text
     assert all("/162000" in line for line in shown if line.strip())  # none is wrapped
+
+
+def test_progress_that_nobody_reads_any_more_hinders_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cxrgan train 2>&1 | tee log`: Ctrl-C ends tee too, and the run has yet to be saved."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(console, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr("sys.stderr", Gone())
+    with ProgressBar("training", 10) as bar:
+        bar.advance()
+    assert bar.done == 1

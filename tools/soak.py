@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import os
 import random
 import re
 import resource
@@ -35,7 +36,7 @@ SETTINGS = [
     *["--recipe", "fast-64", "--conditional"],
 ]
 STEPS = 200
-SWEEP = """[a]
+EXPERIMENT = """[{name}]
 recipe = "exp3"
 steps = 60
 batch_size = 8
@@ -47,12 +48,14 @@ sample_every = 20
 checkpoint_every = 20
 evaluate_every = 30
 num_evaluated = 10
-[a.model]
+seed = {seed}
+[{name}.model]
 image_size = 32
 latent_channels = 8
 ngf = 8
 ndf = 8
 """
+SWEEP = EXPERIMENT.format(name="a", seed=0) + EXPERIMENT.format(name="b", seed=1)
 SAME = (".npy", ".png", ".safetensors", "manifest.json", "diagnosis.json")
 LIMIT_S = 900  # of any one command
 
@@ -95,24 +98,35 @@ class Soak:
             ],
             "experiments": [
                 *["experiments", "--data", data, "--out", str(where), "--experiments", str(self.path("sweep.toml"))],
+                *["--jobs", "2"],
             ],
         }[name]
 
     def run(
-        self, arguments: list[str], *, after: float = LIMIT_S, number: int = signal.SIGKILL, limit: int = -1
+        self,
+        arguments: list[str],
+        *,
+        after: float = LIMIT_S,
+        number: int = signal.SIGKILL,
+        send: Callable[[int, int], None] = os.kill,
+        limit: int = -1,
     ) -> Ended:
-        """Run cxrgan, with a signal after so many seconds; no file may have more than `limit` bytes; -1 is no limit."""
+        """Run cxrgan, with a signal after so many seconds; no file may have more than `limit` bytes; -1 is no limit.
+
+        `send` gets the number of the process, which is also that of its group, and of the signal.
+        """
         process = subprocess.Popen(
             [*CXRGAN, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
         )
         try:
             _, errors = process.communicate(timeout=after)
         except subprocess.TimeoutExpired:
-            process.send_signal(number)
+            send(process.pid, number)
             _, errors = process.communicate(timeout=LIMIT_S)
         return Ended(process.returncode, errors)
 
@@ -129,6 +143,14 @@ class Soak:
         ended = self.run(arguments, after=self.random.uniform(0, seconds), number=number)
         check_words(ended, number)
         return number
+
+    def to_a_child(self, pid: int, number: int) -> None:
+        """A signal to one of the processes that a process began, where there is any."""
+        lists = Path("/proc").glob(f"{pid}/task/*/children")  # one a thread
+        children = " ".join(file.read_text() for file in lists).split()
+        if children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(self.random.choice(children)), number)
 
 
 def check_words(ended: Ended, number: int) -> None:
@@ -237,9 +259,15 @@ def kill_maker(soak: Soak, here: Path, name: str) -> None:
 
 
 def kill_experiments(soak: Soak, here: Path) -> None:
-    """A sweep, whose runs are processes of their own."""
-    out = here / "out"
-    soak.broken(soak.command("experiments", out), soak.seconds["experiments"])
+    """A sweep, whose runs are processes of their own: the command alone, its whole group, or one of its processes."""
+    out, number = here / "out", soak.random.choice(SIGNALS)
+    send = soak.random.choice((os.kill, os.killpg, soak.to_a_child))
+    after = soak.random.uniform(0, soak.seconds["experiments"])
+    ended = soak.run(soak.command("experiments", out), after=after, number=number, send=send)
+    if send != soak.to_a_child:
+        check_words(ended, number)
+    elif ended.status not in (0, 1) or re.search("Traceback|--debug|Exception ignored", ended.errors):
+        raise Short(f"status {ended.status} after signal {number} to a child: {ended.errors[-600:]}")
     finish(soak, soak.command("experiments", out))
     check_no_halves(here)
     check_same(out, soak.path("experiments"))

@@ -137,7 +137,8 @@ class ProgressBar:
             self._print_line()
 
     def _print_line(self) -> None:
-        print(self._line(), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # tee is gone after Ctrl-C, but the run must be saved
+            print(self._line(), file=sys.stderr, flush=True)
 
     def _draw(self) -> None:
         """The bar of a notebook's cell; HTML's own, so that no widget need be installed."""

@@ -20,7 +20,7 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.errors import RunError
 from cxrgan.experiments import sweep as sweeps
 from cxrgan.experiments.published import EXPERIMENTS, Experiment
-from cxrgan.experiments.sweep import Sweep, run_experiment
+from cxrgan.experiments.sweep import Sweep, run_experiment, run_sweep
 from cxrgan.experiments.worker import _share
 from cxrgan.experiments.workers import Processes
 from cxrgan.runs.folder import RunFolder
@@ -176,6 +176,20 @@ def test_one_process_leaves_the_terminal_alone(stand_in: Path, monkeypatch: pyte
     workers.stop()
     thread.join(60)
     assert stand_in.read_text().split()[:3] == ["1", "0", "xterm"]
+
+
+def test_an_error_between_two_experiments_stops_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\n[ "$5" = 0 ] || cat > /dev/null\n')  # the first is done at once, the others wait
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+    def full_disk() -> None:
+        raise OSError(28, "No space left on device")
+
+    chosen = [ENDLESS, replace(ENDLESS, name="another"), replace(ENDLESS, name="third")]
+    with pytest.raises(OSError, match="No space left"):
+        run_sweep(endless(tmp_path), chosen, Processes(2), 2, on_end=full_disk)
 
 
 @pytest.mark.parametrize(("place", "gpu"), [(0, 0), (1, 1), (2, 0)])

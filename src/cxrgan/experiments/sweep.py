@@ -235,7 +235,7 @@ def run_sweep(
 ) -> None:
     """Run or go on with the chosen experiments, `jobs` at once; `on_end` is called after each.
 
-    On SIGINT and SIGTERM, which come out as KeyboardInterrupt, the runs are saved first.
+    On SIGINT and SIGTERM, which come out as KeyboardInterrupt, and on an error of `on_end` the runs are saved first.
     """
 
     def run(experiment: Experiment) -> None:
@@ -246,9 +246,10 @@ def run_sweep(
 
     with as_interrupts(), ThreadPoolExecutor(jobs) as pool:
         try:
-            for _ in as_completed([pool.submit(run, experiment) for experiment in chosen]):
+            for done in as_completed([pool.submit(run, experiment) for experiment in chosen]):
+                done.result()
                 on_end()
-        except KeyboardInterrupt:
+        except BaseException:  # an interrupt, or a disk that takes no table
             pool.shutdown(wait=False, cancel_futures=True)
             workers.stop()
             raise  # leaving the pool waits for the runs to be saved

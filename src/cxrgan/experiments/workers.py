@@ -57,7 +57,7 @@ class Processes:
 
     def _start(self, order: Mapping[str, Any], place: int) -> "subprocess.Popen[bytes]":
         """A child that knows its order. It finds modules where this process does: -P adds no folder of its own."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
         if self._jobs > 1:
             environment["TERM"] = "dumb"  # several live bars would write over each other
         command = [sys.executable, "-P", "-m", "cxrgan.experiments.worker", str(self._jobs), str(place)]
