@@ -1,6 +1,5 @@
 """A run is packed, pushed and loaded again; a stand-in for huggingface_hub keeps the repositories in a folder."""
 
-import fnmatch
 import json
 import re
 import shutil
@@ -49,29 +48,26 @@ class StandIn:
         self.private.setdefault(repo, private)
         return f"hub/{repo}"
 
-    def model_info(self, repo: str) -> SimpleNamespace:
-        return SimpleNamespace(private=self.private[repo])
+    def model_info(self, repo: str, *, revision: str | None = None, files_metadata: bool = False) -> SimpleNamespace:
+        assert not self.offline, "it would ask"
+        folder = self.revision(repo, revision)
+        files = [SimpleNamespace(rfilename=file.name, size=file.stat().st_size) for file in folder.glob("*")]
+        return SimpleNamespace(private=self.private[repo], siblings=files)
+
+    def revision(self, repo: str, revision: str | None) -> Path:
+        """The folder of a revision, of the newest if none is named."""
+        if repo not in self.private:
+            raise OSError(f"404: no repository\n{repo}")
+        pushed = sorted((self.place / repo).glob("*"))
+        return self.place / repo / (revision or (pushed[-1].name if pushed else "empty"))
 
     def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
         number = len(list((self.place / repo_id).glob("*"))) + 1
         shutil.copytree(folder_path, self.place / repo_id / f"c{number}")
 
-    def snapshot_download(
-        self, repo: str, *, revision: str | None, allow_patterns: Sequence[str], dry_run: bool = False
-    ) -> Any:
-        if repo not in self.private:
-            raise OSError(f"404: no repository\n{repo}")
-        folder = self.place / repo / (revision or sorted(path.name for path in (self.place / repo).iterdir())[-1])
-        if not folder.exists():
-            raise OSError(f"404: no revision {revision}")
-        assert not (dry_run and self.offline), "it would ask"
-        files = [file for file in folder.iterdir() if any(fnmatch.fnmatch(file.name, p) for p in allow_patterns)]
-        if not dry_run:
-            return str(folder)
-        return [
-            SimpleNamespace(filename=file.name, file_size=file.stat().st_size, commit_hash=folder.name)
-            for file in files
-        ]
+    def snapshot_download(self, repo: str, *, revision: str | None, allow_patterns: Sequence[str]) -> str:
+        assert sorted(allow_patterns) == ["card.json", "model.safetensors"]
+        return str(self.revision(repo, revision))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,16 +29,15 @@ def download(run: str | Path) -> Path:
     require_hub()
     import huggingface_hub
 
-    found = re.fullmatch(rf"hf:/+({REPO})(?:@([\w./-]+))?", Path(run).as_posix())
-    if not found:
+    named = re.fullmatch(rf"hf:/+({REPO})(?:@([\w./-]+))?", Path(run).as_posix())
+    if not named:
         raise UserError(f"{run} names no repository; it is hf://OWNER/NAME or hf://OWNER/NAME@REVISION")
-    repo, revision = found.groups()
+    repo, revision = named.groups()
     names = list(MOST_BYTES)
     with _explained(repo):
         if not huggingface_hub.is_offline_mode():
-            files = huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=names, dry_run=True)
-            _check_files(repo, {file.filename: file.file_size for file in files})
-            revision = files[0].commit_hash  # what was looked at, whatever is pushed meanwhile
+            found = huggingface_hub.HfApi().model_info(repo, revision=revision, files_metadata=True)
+            _check_files(repo, {file.rfilename: file.size for file in found.siblings or ()})
         return Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=names))
 
 
@@ -90,8 +90,8 @@ def _explained(repo: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        said = " ".join(printable(str(error)).split()) or type(error).__name__
+        said = textwrap.shorten(printable(str(error)), 160, placeholder=" ...") or type(error).__name__
         raise UserError(
             f"Hugging Face, {repo}: {said}; see that the name is right, that you are logged in (`hf auth login`) where "
-            "it is private, and that there is a network"
+            "it is private, and that there is a network; HF_HUB_OFFLINE=1 takes what was fetched before"
         ) from error
