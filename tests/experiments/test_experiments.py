@@ -22,11 +22,13 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.experiments.published import EXPERIMENTS, Experiment, Published
+from cxrgan.experiments.published import EXPERIMENTS, Experiment
 from cxrgan.experiments.sweep import Sweep, check, prepare_data, read_experiments
-from cxrgan.experiments.table import Result, _csv, _iteration_row, _results_row, by_iteration, nearest_tap
+from cxrgan.experiments.table import _csv, by_iteration, iteration_columns
 from cxrgan.recipes.named import DCGAN, RECIPES
+from cxrgan.reports.comparison import Column, nearest_tap, ranking, result_columns
 from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.results import Published, Result
 from cxrgan.training.loop import start
 
 SETTINGS = """
@@ -279,9 +281,9 @@ def test_published_iterations_meet_the_scaled_steps() -> None:
 def test_the_taps_of_inception_stand_by_iteration_where_they_were_measured() -> None:
     others = [{"features": "inception", "tap": "64", "frechet_distance": 3.5, "frechet_floor": 0.1}]
     of_two_networks = replace(result({}, Published(1.5, 0.5)), measured=[{"step": 100, "others": others}])
-    shown = [_iteration_row(row) for row in by_iteration([of_two_networks])]
-    assert [row["tap 64"] for row in shown] == ["3.5 (0.1)", "—", "—"]
-    assert shown[0]["tap 2048"] == "—"
+    shown = cells(iteration_columns(by_iteration([of_two_networks])))
+    assert shown["Fréchet distance, tap 64"] == ["3.50 (0.10)", "—", "—"]
+    assert "Fréchet distance, tap 2048" not in shown  # nowhere measured
 
 
 def test_the_published_score_stands_beside_that_of_imagenets_classes() -> None:
@@ -290,10 +292,14 @@ def test_the_published_score_stands_beside_that_of_imagenets_classes() -> None:
         for tap, value in (("logits_unbiased", 1.9), ("logits", 1.4))
     ]
     measured = replace(result({}, Published(1.5632, 0.49)), evaluation={"rows": scores})
-    row = _results_row(measured)
-    names = list(row)
+    shown = cells(result_columns([measured]))
+    names = list(shown)
     assert names.index("IS, published") == names.index("IS") + 1
-    assert (row["IS"], row["IS, published"], row["IS of FID's network"]) == ("1.4 (2.5)", "1.563", "1.9 (2.5)")
+    assert [shown[name] for name in ("IS", "IS, published", "IS of FID's network")] == [
+        ["1.40 (2.50)"],
+        ["1.56"],
+        ["1.90 (2.50)"],
+    ]
     (line,) = csv.DictReader(_csv([measured], 1.0).splitlines())
     found = [
         line[f"{name}inception_score{end}"]
@@ -301,7 +307,32 @@ def test_the_published_score_stands_beside_that_of_imagenets_classes() -> None:
     ]
     assert found == ["1.4", "1.5632", "1.9"]
     only_old = replace(measured, evaluation={"rows": scores[:1]})
-    assert _results_row(only_old)["IS"] == "—"
+    assert "IS" not in cells(result_columns([only_old]))
+
+
+def test_numbers_of_a_column_have_the_same_decimals() -> None:
+    fids = (1.0403, 0.4905, 248.79)
+    shown = cells(result_columns([result({"64": fid / 3}, Published(1.5, fid)) for fid in fids]))
+    assert shown["FID, published"] == ["1.04", "0.49", "248.79"]
+    assert shown["Fréchet distance, tap 64"] == ["0.35", "0.16", "82.93"]
+
+
+def of_distance(name: str, distance: float | None, *, n_fake: int = 40, state: str = "finished") -> Result:
+    row = {"metric": "frechet_distance", "tap": "features", "label": None, "value": distance, "n_fake": n_fake}
+    return replace(result({}, None), name=name, state=state, evaluation={"rows": [row]})
+
+
+def test_the_best_is_the_nearest_to_the_real_images_of_the_finished_ones() -> None:
+    runs = [of_distance("far", 9.0), of_distance("near", 2.0), of_distance("failed", 1.0, state="failed: no room")]
+    assert [run.name for run in ranking([*runs, of_distance("unknown", None)])] == ["near", "far"]
+
+
+def test_distances_of_other_numbers_of_images_make_no_best() -> None:
+    assert ranking([of_distance("many", 2.0), of_distance("few", 1.0, n_fake=10)]) == []
+
+
+def cells(columns: list[Column]) -> dict[str, list[str]]:
+    return {column.name: list(column.cells) for column in columns}
 
 
 def begin(command: list[str], folder: RunFolder, start_new_session: bool = False) -> "subprocess.Popen[str]":

@@ -6,17 +6,24 @@ from pathlib import Path
 
 import pytest
 from mutations import check_mutations, check_no_file
-from test_page import DRAWN, FINDING, ROW, UNMEASURED, sweep_page
+from test_page import DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
 
 from cxrgan.errors import UserError
-from cxrgan.runs.results import read_diagnosis, read_evaluation, read_failure, read_sweep_page
+from cxrgan.runs.results import read_diagnosis, read_evaluation, read_failure, read_sweep
+
+
+def read_sweep_alone(file: Path) -> object:
+    page, results = read_sweep(file)
+    return (page, results) if page else None
+
 
 VALID = [
     (read_evaluation, {"target": "run", "data": "tiny", "n_real": 40, "n_fake": 40, "rows": [ROW, DRAWN, UNMEASURED]}),
     (read_evaluation, {"target": "run", "data": "tiny", "rows": [DRAWN]}),
     (read_diagnosis, {"step": 6, "verdict": "noise", "findings": [FINDING]}),
     (read_failure, {"reason": "no room"}),
-    (read_sweep_page, sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
+    (read_sweep_alone, sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
+    (read_sweep_alone, sweep_page([{"name": "exp2"}], "of eight") | {"experiments": [EXPERIMENT]}),
 ]
 
 
@@ -48,4 +55,4 @@ def test_cells_of_a_table_have_its_columns(tmp_path: Path) -> None:
     for rows in hostile:
         file.write_text(json.dumps(sweep_page(rows, "words")))
         with pytest.raises(UserError, match=r"experiments\.json, page, tables\[0\]: rows is"):
-            read_sweep_page(file)
+            read_sweep(file)

@@ -5,19 +5,11 @@ from dataclasses import dataclass, replace
 from cxrgan.evaluation.rulers import Ruler
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.named import RECIPES
+from cxrgan.runs.results import Published
 
 RULERS_DURING: tuple[Ruler, ...] = ("domain", "inception")
 """What a run is measured with while it trains: distances. The Inception Score is taken of the finished run."""
 MEASURED_EVERY = 500  # steps, before scaling: the second report's iterations are multiples of it
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a report printed; it names neither the tap nor the number of images behind its FID."""
-
-    inception_score: float
-    fid: float
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,60 +2,34 @@
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cxrgan import __version__
-from cxrgan.console import duration
-from cxrgan.evaluation.compare import FID_SCORE_TAP
-from cxrgan.experiments.published import MEASURED_EVERY, Experiment, Published
+from cxrgan.experiments.published import MEASURED_EVERY, Experiment
 from cxrgan.experiments.sweep import Sweep
 from cxrgan.files import write_bytes, write_json
-from cxrgan.recipes.config import FREE_TO_CHANGE, TrainConfig
-from cxrgan.recipes.named import DCGAN
+from cxrgan.reports.comparison import (
+    DOMAIN_TAP,
+    FID_SCORE_TAP,
+    IMAGENET_SCORE_TAP,
+    TAPS,
+    Column,
+    best,
+    nearest_tap,
+    result_columns,
+    settings_columns,
+    settings_row,
+    with_floors,
+    without_empty,
+)
+from cxrgan.reports.numbers import NONE, column, count
 from cxrgan.reports.tables import UNEQUAL, evaluation_notes, is_unequal
-from cxrgan.runs.results import read_diagnosis, read_failure
-from cxrgan.settings import differences
-
-TAPS = ("64", "192", "768", "2048")
-DOMAIN_TAP = "features"
-IMAGENET_SCORE_TAP = "logits"
-"""Of the 1000 classes that the reports' Inception Score is over; the FID's network has 1008 others."""
+from cxrgan.runs.results import FINISHED, Result, read_diagnosis, read_failure
 
 FID_BY_ITERATION = {500: 7.0850, 1000: 3.8293, 2000: 3.3745}
 """The second report's figures, of the settings of exp3; its Inception Score is 1.14, of 4096 images."""
-
-SHOWN = {"model.image_size", "model.latent_channels", "model.latent_size", "model.ngf", "model.ndf"}
-SHOWN |= {"batch_size", "epochs", "steps", "lr", "model.num_classes"}
-"""Settings with columns of their own, and the number of classes, which follows from `conditional` and the data."""
-NONE = "—"
-
-
-@dataclass(frozen=True)
-class Result:
-    """All that the files say of an experiment."""
-
-    name: str
-    state: str
-    """`finished`, or how far it is and why no further."""
-    config: TrainConfig
-    published: Published | None
-    seconds: float | None
-    """Of training."""
-    verdict: str | None
-    """The doctor's."""
-    evaluation: Mapping[str, Any]
-    """The content of evaluation.json; empty for a run that is not finished."""
-    measured: Sequence[Mapping[str, Any]]
-    """The measurements during training, from metrics.jsonl."""
-
-    def row(self, metric: str, tap: str) -> Mapping[str, Any]:
-        """The row of a metric for images of all classes; empty where it was not measured."""
-        wanted = {"metric": metric, "tap": tap, "label": None}
-        rows = self.evaluation.get("rows", [])
-        return next((row for row in rows if {key: row.get(key) for key in wanted} == wanted), {})
 
 
 @dataclass(frozen=True)
@@ -96,7 +70,7 @@ def read_result(sweep: Sweep, experiment: Experiment) -> Result:
 
 def _state(sweep: Sweep, experiment: Experiment) -> str:
     if sweep.evaluation(experiment):
-        return "finished"
+        return FINISHED
     failure = read_failure(sweep.failure_file(experiment))
     if failure is not None:
         return f"failed: {failure}"
@@ -104,15 +78,6 @@ def _state(sweep: Sweep, experiment: Experiment) -> str:
     if not folder.config_file.exists():
         return "not started"
     return f"step {(folder.steps() or [0])[-1]} of {sweep.num_steps(experiment)}"
-
-
-def nearest_tap(result: Result) -> str | None:
-    """The Inception tap whose Frechet distance is nearest to the published FID, as a ratio; None where either lacks."""
-    if result.published is None:
-        return None
-    distances = {tap: result.row("frechet_distance", tap).get("value") for tap in TAPS}
-    ratios = {tap: abs(math.log(value / result.published.fid)) for tap, value in distances.items() if value}
-    return min(ratios, key=ratios.__getitem__) if ratios else None
 
 
 def by_iteration(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -162,7 +127,7 @@ def _csv(results: Sequence[Result], scale: float) -> str:
                 "scale": scale,
                 "experiment": result.name,
                 "state": result.state,
-                **_settings(result.config),
+                **settings_row(result.config),
                 "device": result.config.device,
                 "precision_of_training": result.config.precision,
                 "inception_score_imagenet": result.row("inception_score", IMAGENET_SCORE_TAP).get("value"),
@@ -184,49 +149,46 @@ def _csv(results: Sequence[Result], scale: float) -> str:
     return stream.getvalue()
 
 
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    """The settings with columns of their own, and the others that decide a result and are not those of the DCGAN."""
-    model = config.model
-    changed = {name: new for name, (_, new) in differences(DCGAN, config).items() if name not in SHOWN | FREE_TO_CHANGE}
-    return {
-        "pixels": model.image_size,
-        "latent": f"{model.latent_channels}x{model.latent_size}x{model.latent_size}",
-        "ngf": model.ngf,
-        "ndf": model.ndf,
-        "length": f"{config.steps} steps" if config.steps else f"{config.epochs:g} epochs",
-        "batch": config.batch_size,
-        "lr": config.lr,
-        "otherwise": ", ".join(f"{name.removeprefix('model.')} {value}" for name, value in changed.items()),
-    }
-
-
 def _page(results: Sequence[Result], iterations: Sequence[Mapping[str, Any]], scale: float) -> Page:
+    names = Column("experiment", [result.name for result in results])
     tables = [
         Table(
-            "Settings",
-            [{"experiment": result.name, **_settings(result.config)} for result in results],
-            "otherwise: what else differs from the recipe dcgan.",
+            "Results",
+            _rows([names, Column("state", [result.state for result in results]), *result_columns(results)]),
+            _best_named(results) + "Fréchet distance with the domain network, which is no FID, and where its weights "
+            "are at hand at four taps of Inception; precision and recall with the domain network. In brackets the "
+            "floor: the score of real images against real images. Nearest tap: the one whose Fréchet distance is "
+            "nearest to the published FID, as a ratio. IS: over the 1000 classes of ImageNet, as in the reports; the "
+            "IS of the FID's network is over 1008 other classes and does not compare with theirs."
+            + _mark_explained(results),
         ),
         Table(
-            "Results",
-            _without_empty([_results_row(result) for result in results]),
-            "Frechet distance with the domain network and, where its weights are at hand, at four taps of Inception; "
-            "precision and recall with the domain network. In brackets the floor: the same between real and other real "
-            "images. nearest tap: the one whose Frechet distance comes nearest to the published FID, as a ratio. "
-            "IS: over the 1000 classes of ImageNet, as the reports have it; that of the FID's network is over 1008 "
-            "others, and not to be held against theirs." + _mark_explained(results),
+            "Settings",
+            _rows([names, *settings_columns(results)]),
+            "otherwise: what else differs from the recipe dcgan.",
         ),
     ]
     if iterations:
         tables.append(
             Table(
                 "By iteration: the second report, settings of exp3",
-                _without_empty([_iteration_row(row) for row in iterations]),
-                "Published beside it: an Inception Score of 1.14 of 4096 images.",
+                _rows(iteration_columns(iterations)),
+                "The second report also printed an Inception Score of 1.14, of 4096 images.",
             )
         )
     title = "Experiments" if scale == 1 else f"Experiments: a quick look, at scale {scale:g}"
     return Page(title, _about(results, scale), tables, _notes(results))
+
+
+def _rows(columns: Sequence[Column]) -> list[dict[str, str]]:
+    """The same table, row by row."""
+    names = [each.name for each in columns]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*(each.cells for each in columns), strict=True)]
+
+
+def _best_named(results: Sequence[Result]) -> str:
+    first = best(results)
+    return f"Best of the finished by this distance: {first.name}. " if first else ""
 
 
 def _markdown(page: Page) -> str:
@@ -237,18 +199,21 @@ def _markdown(page: Page) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _without_empty(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without the columns in which none has a value."""
-    empty = {name for name in rows[0] if all(row[name] == NONE for row in rows)}
-    return [{name: value for name, value in row.items() if name not in empty} for row in rows]
-
-
 def _about(results: Sequence[Result], scale: float) -> str:
     """Length, images and machine, in a paragraph."""
     measured = [result.evaluation for result in results if result.evaluation]
-    images = sorted({f"{each['n_fake']} generated against {each['n_real']} real ({each['data']})" for each in measured})
+    images = sorted(
+        {
+            f"{count(each['n_fake'])} generated against {count(each['n_real'])} real ({each['data']})"
+            for each in measured
+        }
+    )
     machines = sorted({f"{r.config.device} in {r.config.precision}" for r in results if r.state != "not started"})
-    length = "Every run has its full length." if scale == 1 else f"Every run has {scale:g} of its length: no result."
+    length = (
+        "Every run has its full length."
+        if scale == 1
+        else f"Every run has {scale:g} of its length: a quick look, not a result."
+    )
     return (
         f"{length} Images measured: {'; '.join(images) or 'none yet'}. "
         f"Trained on {', '.join(machines) or 'nothing yet'}, with cxrgan {__version__}."
@@ -262,49 +227,29 @@ def _notes(results: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(missing + remarks))
 
 
-def _results_row(result: Result) -> dict[str, Any]:
-    published = result.published
-    return {
-        "experiment": result.name,
-        "state": result.state,
-        "IS": _with_floor(result.row("inception_score", IMAGENET_SCORE_TAP)),
-        "IS, published": _number(published.inception_score if published else None),
-        "domain": _with_floor(result.row("frechet_distance", DOMAIN_TAP)),
-        **{f"tap {tap}": _with_floor(result.row("frechet_distance", tap)) for tap in TAPS},
-        "FID, published": _number(published.fid if published else None),
-        "nearest tap": nearest_tap(result) or NONE,
-        "IS of FID's network": _with_floor(result.row("inception_score", FID_SCORE_TAP)),
-        "precision": _with_floor(result.row("precision", DOMAIN_TAP)),
-        "recall": _with_floor(result.row("recall", DOMAIN_TAP)),
-        "training": NONE if result.seconds is None else duration(result.seconds),
-        "doctor": result.verdict or NONE,
+def iteration_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The rows of `by_iteration` for people."""
+    measured = [row["measured"] or {} for row in rows]
+    at_tap = {
+        tap: [next((other for other in each.get("others", []) if other["tap"] == tap), {}) for each in measured]
+        for tap in TAPS
     }
+    columns = [
+        Column("iteration", [count(row["iteration"]) for row in rows]),
+        Column("measured after step", [count(row["step"]) for row in rows]),
+        Column("FID, published", column([row["published_fid"] for row in rows])),
+        Column("Fréchet distance, domain", _distances(measured)),
+        *(Column(f"Fréchet distance, tap {tap}", _distances(found)) for tap, found in at_tap.items()),
+        Column("precision", column([each.get("precision") for each in measured])),
+        Column("recall", column([each.get("recall") for each in measured])),
+        Column("generated images", [str(each.get("n_fake", NONE)) for each in measured]),
+    ]
+    return without_empty(columns)
 
 
-def _iteration_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    measured = row["measured"] or {}
-    at_taps = {each["tap"]: each for each in measured.get("others", [])}
-    return {
-        "iteration": row["iteration"],
-        "measured after step": row["step"],
-        "FID, published": _number(row["published_fid"]),
-        "domain": _measured(measured),
-        **{f"tap {tap}": _measured(at_taps.get(tap, {})) for tap in TAPS},
-        "precision": _number(measured.get("precision")),
-        "recall": _number(measured.get("recall")),
-        "generated images": measured.get("n_fake", NONE),
-    }
-
-
-def _measured(row: Mapping[str, Any]) -> str:
-    """The Frechet distance of a measurement during training, with its floor."""
-    return _with_floor({"value": row.get("frechet_distance"), "floor": row.get("frechet_floor")})
-
-
-def _with_floor(row: Mapping[str, Any]) -> str:
-    floor = row.get("floor")
-    mark = UNEQUAL if "n_floor" in row and is_unequal(row) else ""
-    return _number(row.get("value")) + (f" ({_number(floor)}){mark}" if floor is not None else "")
+def _distances(measured: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Frechet distances of measurements during training, with their floors."""
+    return with_floors([{"value": row.get("frechet_distance"), "floor": row.get("frechet_floor")} for row in measured])
 
 
 def _mark_explained(results: Sequence[Result]) -> str:
@@ -313,13 +258,6 @@ def _mark_explained(results: Sequence[Result]) -> str:
     if not any("n_floor" in row and is_unequal(row) for row in rows):
         return ""
     return f" {UNEQUAL} unequal numbers of images, real and generated or value and floor: compare only with such."
-
-
-def _number(value: float | None) -> str:
-    """Four significant digits; a distance of thousands without an exponent."""
-    if value is None:
-        return NONE
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

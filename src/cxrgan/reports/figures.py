@@ -1,4 +1,4 @@
-"""A run's own numbers as pictures; reads what is written, computes nothing anew."""
+"""The panels of a run as PNG: losses.png and metrics.png, drawn anew while it trains."""
 
 from pathlib import Path
 
@@ -7,56 +7,56 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrgan.files import replacing
+from cxrgan.reports.panels import COLOURS, DISTANCE, LOSSES, MARGIN, PRECISION_RECALL, PROBABILITY, Panel, game, names
 from cxrgan.runs.log import History
 
-GENERATOR, DISCRIMINATOR = "#c2410c", "#1d4ed8"
-
-
-PLOTTED = ("loss_g", "loss_d", "d_real", "d_fake", "margin", "frechet_distance", "frechet_floor", "precision", "recall")
-"""The curves of a run's plots."""
+PLOTTED = names(LOSSES, PROBABILITY, MARGIN, DISTANCE, PRECISION_RECALL)
+"""The curves of both pictures."""
 
 
 def plot_losses(history: History, path: Path, *, relativistic: bool) -> None:
-    """The log of a run -> a PNG: both losses, and D(x) and D(G(z)), against the iterations.
-
-    A relativistic game knows differences of logits only: their mean, the margin, stands there instead.
-    """
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    _curve(above, history, "loss_g", "generator", GENERATOR)
-    _curve(above, history, "loss_d", "discriminator", DISCRIMINATOR)
-    above.set_ylabel("loss")
-    above.legend(loc="upper right")
-    if relativistic:
-        _curve(below, history, "margin", "D(x) - D(G(z)), logits", DISCRIMINATOR)
+    """The log of a run -> a PNG: both losses, and D(x) and D(G(z)), or their margin, against the steps."""
+    figure, above, below = _two_axes()
+    shown = game(relativistic=relativistic)
+    for axes, panel in ((above, LOSSES), (below, shown)):
+        for series in panel.series:
+            _curve(axes, history, series.name, series.label, COLOURS[series.role])
+        _finish(axes, panel)
+    if shown is MARGIN:
         below.axhline(0, color="grey", linestyle="--", linewidth=0.8)
-        below.set_ylabel("margin")
-    else:
-        _curve(below, history, "d_real", "D(x), real", DISCRIMINATOR)
-        _curve(below, history, "d_fake", "D(G(z)), fake", GENERATOR)
-        below.set_ylabel("probability of real")
-        below.set_ylim(-0.03, 1.03)
-    below.set_xlabel("iteration")
-    below.legend(loc="center right")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    _save(figure, path)
 
 
 def plot_metrics(history: History, path: Path) -> None:
     """Measurements in the log of a run -> a PNG: Frechet distance with its floor, precision and recall."""
+    figure, above, below = _two_axes()
+    for axes, panel in ((above, DISTANCE), (below, PRECISION_RECALL)):
+        for series in panel.series:
+            style = "--" if series.role == "floor" else "o-"
+            points = np.array(history.points(series.name)).reshape(-1, 2)
+            axes.plot(points[:, 0], points[:, 1], style, color=COLOURS[series.role], label=series.label)
+        _finish(axes, panel)
+    above.set_ylim(bottom=0)
+    if history.best.row and history.best.row.get("features"):
+        above.set_ylabel(f"{DISTANCE.title} ({history.best.row['features']})")
+    _save(figure, path)
+
+
+def _two_axes() -> tuple[Figure, Axes, Axes]:
     figure = Figure(figsize=(9, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    _line(above, history, "frechet_distance", "generated", "o-", GENERATOR)
-    _line(above, history, "frechet_floor", "floor: other real images", "--", "grey")
-    ruler = history.best.row.get("features") if history.best.row else None
-    above.set_ylabel(f"Frechet distance ({ruler})" if ruler else "Frechet distance")
-    above.set_ylim(bottom=0)
-    above.legend(loc="upper right")
-    _line(below, history, "precision", "precision", "o-", GENERATOR)
-    _line(below, history, "recall", "recall", "o-", DISCRIMINATOR)
-    below.set_ylim(-0.03, 1.03)
-    below.set_xlabel("iteration")
-    below.legend(loc="upper right")
+    below.set_xlabel("step")
+    return figure, above, below
+
+
+def _finish(axes: Axes, panel: Panel) -> None:
+    axes.set_ylabel(panel.title)
+    axes.legend(loc="upper right")
+    if panel.top is not None:
+        axes.set_ylim(-0.03 * panel.top, 1.03 * panel.top)
+
+
+def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -71,8 +71,3 @@ def _curve(axes: Axes, history: History, name: str, label: str, colour: str) -> 
             means = np.convolve(values, np.ones(window) / window, mode="valid")
             axes.plot(steps[window // 2 :][: len(means)], means, color=colour, linewidth=1.6, label=label)
         label = "_nolegend_"
-
-
-def _line(axes: Axes, history: History, name: str, label: str, style: str, colour: str) -> None:
-    points = history.points(name)
-    axes.plot([step for step, _ in points], [value for _, value in points], style, color=colour, label=label)

@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from cxrgan.reports.numbers import count, decimals, number, with_deviation
+
 HIGHER_IS_BETTER = {"inception_score", "precision", "recall", "density", "coverage"}
 DEPENDS_ON_NUMBERS = {"frechet_distance", "inception_score"}
 """Metrics that change with the number of images, not only with the proportion of real and generated ones."""
@@ -40,12 +42,15 @@ def evaluation_groups(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[st
 
 def evaluation_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """A row of evaluation.json as text, in the order of `EVALUATION_COLUMNS`."""
+    spread = [std for std in (row["std"], row.get("floor_std")) if std]
+    places = decimals([row["value"], *spread] if spread else [row["value"], row["floor"]])
+    ratio = "" if row["ratio"] is None else number(row["ratio"]) + (UNEQUAL if is_unequal(row) else "")
     return (
         f"{row['metric'].replace('_', ' ')} {'↑' if row['metric'] in HIGHER_IS_BETTER else '↓'}",
         row["tap"],
-        _number(row["value"], row["std"]),
-        _number(row["floor"], row.get("floor_std")),
-        _number(row["ratio"]) + (UNEQUAL if row["ratio"] is not None and is_unequal(row) else ""),
+        with_deviation(row["value"], row["std"], places),
+        "" if row["floor"] is None else with_deviation(row["floor"], row.get("floor_std"), places),
+        ratio,
     )
 
 
@@ -87,15 +92,10 @@ def evaluation_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _sides(as_real: int, as_fake: int) -> str:
-    return f"{as_real:,} against {as_fake:,}" if as_real else f"{as_fake:,}"
+    return f"{count(as_real)} against {count(as_fake)}" if as_real else count(as_fake)
 
 
 def _numbers(row: Mapping[str, Any]) -> str:
     if row["n_real"] != row["n_fake"]:
-        return f"{row['n_fake']:,} generated images against {row['n_real']:,} real ones"
-    return f"a value of {row['n_fake']:,} images against a floor of fewer"
-
-
-def _number(value: float | None, std: float | None = None) -> str:
-    spread = "" if std is None else f" ± {std:.2g}"
-    return "" if value is None else f"{value:.3g}{spread}"
+        return f"{count(row['n_fake'])} generated images against {count(row['n_real'])} real ones"
+    return f"a value of {count(row['n_fake'])} images against a floor of fewer"

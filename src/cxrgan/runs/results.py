@@ -1,15 +1,55 @@
 """Reads evaluation.json, diagnosis.json, failure.json and experiments.json, and checks every value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cxrgan.fields import Fields, read_json
+from cxrgan.recipes.config import TrainConfig
+from cxrgan.settings import from_dict
 
 MEND = "delete the file, and run the command that wrote it again"
 TOO_EARLY = "too early to say"
 """The doctor's verdict if there is too little evidence."""
+FINISHED = "finished"
+"""The state of an experiment that is trained and measured."""
+MEASURED = ("frechet_distance", "frechet_floor", "precision", "recall")
 Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a report printed; it names neither the tap nor the number of images behind its FID."""
+
+    inception_score: float
+    fid: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that the files say of an experiment."""
+
+    name: str
+    state: str
+    """`finished`, or how far it is and why no further."""
+    config: TrainConfig
+    published: Published | None
+    seconds: float | None
+    """Of training."""
+    verdict: str | None
+    """The doctor's."""
+    evaluation: Values
+    """The content of evaluation.json; empty for a run that is not finished."""
+    measured: Sequence[Values]
+    """The measurements during training, from metrics.jsonl."""
+
+    def row(self, metric: str, tap: str) -> Values:
+        """The row of a metric for images of all classes; empty where it was not measured."""
+        wanted = {"metric": metric, "tap": tap, "label": None}
+        rows = self.evaluation.get("rows", [])
+        return next((row for row in rows if {key: row.get(key) for key in wanted} == wanted), {})
 
 
 def read_evaluation(file: Path) -> Values:
@@ -18,8 +58,10 @@ def read_evaluation(file: Path) -> Values:
     A row that has a value has all that is said of one, None where it is not known; any other has a `note`.
     """
     table = _read(file)
-    if table is None:
-        return {}
+    return {} if table is None else _evaluation(table)
+
+
+def _evaluation(table: Fields) -> Values:
     return {
         "target": table.text("target"),
         "data": table.text("data"),
@@ -72,11 +114,38 @@ def read_failure(file: Path) -> str | None:
     return None if table is None else table.text("reason")
 
 
-def read_sweep_page(file: Path) -> Values:
-    """`about`, `tables` (`title`, `rows` of the same columns, `note`) and `notes` of experiments.json."""
+def read_sweep(file: Path) -> tuple[Values, list[Result]]:
+    """The page of experiments.json (`about`, `tables` of `title`, `rows` of the same columns and `note`, and `notes`).
+
+    And its experiments. Both are empty where there is no such file.
+    """
     table = _read(file)
     if table is None:
-        return {}
+        return {}, []
+    return _sweep_page(table), [_result(part) for part in table.tables("experiments")] if "experiments" in table else []
+
+
+def _result(part: Fields) -> Result:
+    """An experiment; of its measurements, what is drawn."""
+    published = part.table("published") if part.values.get("published") is not None else None
+    evaluation = part.table("evaluation")
+    return Result(
+        name=part.text("name"),
+        state=part.text("state"),
+        config=from_dict(part.table("config").values, TrainConfig(), where=f"{part.where}, config"),
+        published=published
+        and Published(published.number("inception_score"), published.number("fid"), published.text("note")),
+        seconds=part.optional_number("seconds"),
+        verdict=part.optional_text("verdict"),
+        evaluation=_evaluation(evaluation) if evaluation.values else {},
+        measured=[
+            {"step": row.whole("step"), **{name: row.optional_number(name) for name in MEASURED}}
+            for row in part.tables("measured")
+        ],
+    )
+
+
+def _sweep_page(table: Fields) -> Values:
     page = table.table("page")
     notes = page.values.get("notes")
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
