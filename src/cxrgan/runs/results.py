@@ -6,7 +6,7 @@ from typing import Any
 
 from cxrgan.fields import Fields, read_json
 
-MEND = "remove the file, and have it written again"
+MEND = "delete the file, and run the command that wrote it again"
 TOO_EARLY = "too early to say"
 """The doctor's verdict where there is too little to look at."""
 Values = Mapping[str, Any]
