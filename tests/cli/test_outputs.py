@@ -245,7 +245,7 @@ def test_images_of_a_class_that_no_folder_can_be_called_are_set_aside(
         arguments = ["prepare", tmp_path / f"source{index}", "--size", "32", "--out", tmp_path / "data"]
         assert main([str(argument) for argument in arguments]) == 2
         error = capsys.readouterr().err
-        assert "in a folder whose name can be no class" in error
+        assert "in a folder whose name cannot be a class" in error
         assert error.isascii()
         assert error.replace("\n", "").isprintable()
 

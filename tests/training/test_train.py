@@ -439,7 +439,7 @@ def test_the_same_images_with_other_labels_splits_or_patients_are_refused(
     folder = new_run(tmp_path / "run", replace(TINY, steps=2), dataset)
     other = changed(data, tmp_path / "other", **values)
     assert other.sha256 == dataset.sha256
-    with pytest.raises(UserError, match="trained on other labels, splits or patients than these of tiny"):
+    with pytest.raises(UserError, match="trained on other labels, splits or patients than those of tiny"):
         train(folder, folder.read_info().config, other)
 
 

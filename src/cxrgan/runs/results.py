@@ -1,4 +1,4 @@
-"""Reads evaluation.json, diagnosis.json, failure.json and experiments.json, and checks every value."""
+"""What evaluation.json, diagnosis.json, failure.json and experiments.json say, every value of its kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ def read_diagnosis(file: Path) -> Values:
 
 
 def read_failure(file: Path) -> str | None:
-    """Why an experiment failed; None if it did not."""
+    """Why an experiment could not go on; None where it could."""
     table = _read(file)
     return None if table is None else table.text("reason")
 
@@ -159,11 +159,11 @@ def _sweep_page(table: Fields) -> Values:
 def _cells(part: Fields) -> list[Values]:
     rows: list[Values] = [row.values for row in part.tables("rows")]
     if not rows or any(row.keys() != rows[0].keys() for row in rows) or not rows[0]:
-        part.refuse("rows", "a list of one or more tables with the same columns")
+        part.refuse("rows", "a list of tables that all have the same columns, one or more")
     for row in rows:
         for column, cell in row.items():
             if not isinstance(cell, str | int | float | None):
-                part.refuse("rows", f"tables of texts and numbers, which {column!r} is not")
+                part.refuse("rows", f"tables of texts and numbers, and {column!r} holds another thing")
     return rows
 
 
