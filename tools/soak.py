@@ -128,6 +128,8 @@ class Soak:
         except subprocess.TimeoutExpired:
             send(process.pid, number)
             _, errors = process.communicate(timeout=LIMIT_S)
+        finally:
+            process.kill()  # nothing outlives a soak that is broken off itself
         return Ended(process.returncode, errors)
 
     def whole(self, name: str) -> None:
