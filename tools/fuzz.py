@@ -89,6 +89,8 @@ COMMANDS = {  # words, of which those with a / are places in the world
     "generate": ["generate", "w/run", "--num", "2", "--out", "w/out"],
     "generate best": ["generate", "w/run", "--num", "2", "--best", "--out", "w/out"],
     "generate class": ["generate", "w/run", "--num", "2", "--label", "NORMAL", "--out", "w/out"],
+    "generate packed": ["generate", "w/packed", "--num", "2", "--out", "w/out"],
+    "push": ["push", "w/run", "--repo", "lab/first", "--out", "w/out"],
     "interpolate": ["generate", "w/run", "--interpolate", "1", "2", "--frames", "3", "--out", "w/out"],
     "evaluate": ["evaluate", "w/run", "--data", "w/data", "--rulers", "domain", "--num", "12"],
     "evaluate data": ["evaluate", "w/data", "--data", "w/data", "--rulers", "domain", "--json", "w/out/rows.json"],
@@ -122,9 +124,11 @@ MAY_WRITE = {
 
 CHECKPOINT = "w/run/checkpoints/step-000004"
 FILES = {  # file -> commands that read it
-    "w/run/config.json": ("generate", "evaluate", "report", "resume", "generate class", "interpolate"),
-    "w/run/metrics.jsonl": ("resume", "report", "generate best", "doctor"),
-    "w/run/evaluation.json": ("report", "doctor"),
+    "w/run/config.json": ("generate", "evaluate", "report", "resume", "generate class", "interpolate", "push"),
+    "w/run/metrics.jsonl": ("resume", "report", "generate best", "doctor", "push"),
+    "w/run/evaluation.json": ("report", "doctor", "push"),
+    "w/packed/card.json": ("generate packed",),
+    "w/packed/model.safetensors": ("generate packed",),
     "w/run/diagnosis.json": ("report",),
     "w/run/samples/step-000002.png": ("report",),
     "w/run/samples/real-and-fake-start.png": ("report",),
@@ -281,6 +285,7 @@ class World:
         line = ["train", "--data", data, "--run", run, "--recipe", "quick", *SMALL, "--steps", "4"]
         assert main([*line, "--conditional", "--evaluate-every", "2"]) == 0
         assert main(["evaluate", run, "--data", data, "--rulers", "domain"]) == 0
+        assert main(["push", run, "--repo", "lab/first", "--out", str(folder / "packed")]) == 0
         (folder / "sweep.toml").write_text(SWEEP)
         (folder / "my.toml").write_text(SETTINGS)
         experiments = read_experiments(folder / "sweep.toml")
