@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -327,11 +328,13 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
     data = write_tiny_dataset(tmp_path / "data")
     folder = start(TINY, load_dataset(data), tmp_path / "run", recipe="tiny", data=str(data))
 
+    command = shlex.join(["cxrgan", "evaluate", str(folder.path), "--data", str(data)])
+
     def said() -> tuple[int, str, str]:
         status = main(["doctor", str(folder.path)])
         return status, capsys.readouterr().out, json.loads(folder.diagnosis_file.read_text())["verdict"]
 
-    not_measured = "; the variety of the images has not been measured: cxrgan evaluate RUN --data DIR\n"
+    not_measured = f"; the variety of the images has not been measured\nmeasure how varied its images are: {command}\n"
     assert said() == (0, f"at step 0:\ntoo early to say{not_measured}", "too early to say")
     append_rows(folder.metrics_file, run())
     assert said() == (0, f"at step 1000:\nhealthy{not_measured}", "healthy")

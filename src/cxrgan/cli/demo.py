@@ -12,10 +12,10 @@ from cxrgan.recipes.named import recipe
 
 @dataclass(frozen=True)
 class Demo:
-    """Everything once, in minutes and offline: phantom X-rays, a short training, images, metrics, a report."""
+    """See everything once, in minutes and offline: phantom X-rays, a short training, images, metrics, a report."""
 
     out: Path = Path("demo")
-    """Folder for all that is made; a demo that was interrupted goes on there."""
+    """Folder for everything that is made; an interrupted demo continues there."""
 
     def run(self) -> int:
         from cxrgan.data.dataset import load_dataset
@@ -42,9 +42,9 @@ class Demo:
             say(f"the images:       {images / 'grid.png'}")
             say(f"real beside fake: {run / 'samples' / 'real-and-fake-end.png'}")
             say(f"the losses:       {run / 'losses.png'}")
-            say("4. measuring them with the network that is shipped")
+            say("4. measuring them with the network that comes with cxrgan")
             Evaluate(target=run, data=data, rulers=("domain",)).run()
             say("5. all of it on one page")
             Report(target=run).run()
-            say("next, on your own X-rays: cxrgan prepare FOLDER --out DATASET")
+            say("next, on your own X-rays: cxrgan prepare FOLDER --out data/mine")
         return status

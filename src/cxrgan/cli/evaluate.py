@@ -15,31 +15,32 @@ from cxrgan.lines import say
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure how good a run, or a folder of images, is: every metric beside its floor."""
+    """Measure how good the images of a run or a folder are: every metric beside its floor, the score of real images."""
 
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FOLDER")]
     """A run folder, a shipped generator (cxr-64, cxr-128), a folder of images, or a dataset folder."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The real images: a dataset folder, a folder of images, or shipped features of some (kermany-64, kermany-128)."""
     num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """How many images a run makes; left out, as many as there are real ones. Of a folder so many are drawn."""
+    """How many generated images to measure; left out, as many as there are real ones, or all of a folder."""
     split: Literal["train", "val", "test"] = "train"
     """Which images of a dataset folder are the real ones."""
     seed: int = 0
-    """The run's first seed; it also draws the images of a folder, and those of the floors."""
+    """First seed of a run's images; also decides which images of a folder are drawn, and the draws of the floors."""
     best: bool = False
     """Measure the best checkpoint that `train --evaluate-every` found, not the newest."""
     rulers: Annotated[tuple[Ruler, ...], names("NAME", get_args(Ruler))] = RULERS
     """Networks to measure with: domain, inception (the FID's), inception-imagenet (the reports' Inception Score); with
     extras xrv, rad-dino."""
     inception_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The FID's Inception weights; left out, the cache or a download of 96 MB."""
+    """The FID's Inception weights; if left out, from the cache or a download of 96 MB."""
     imagenet_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """ImageNet's Inception weights, inception_v3_google-0cc3c7bd.pth; left out, the cache or a download of 109 MB."""
+    """ImageNet's Inception weights, inception_v3_google-0cc3c7bd.pth; if left out, from the cache
+    or a download of 109 MB."""
     exact: bool = False
-    """Both Inceptions in fp32, where the hardware would do bf16."""
+    """Run both Inceptions in fp32 even where the hardware would use bf16."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where the rows go; left out, evaluation.json in the run folder, or nowhere for other folders."""
+    """Where to write the results; if left out, evaluation.json in the run folder, and nowhere for other folders."""
 
     def run(self) -> int:
         from cxrgan.console import Terminal
@@ -68,7 +69,7 @@ class Evaluate:
         for note in evaluation_notes(measured.rows):
             say(note)
         if not measured.found:
-            raise RunError(f"nothing was measured of {measured.target}: each reason stands above; nothing is written")
+            raise RunError(f"nothing was measured of {measured.target}: the reasons are above; nothing was written")
         file = self.json or (RunFolder(self.target).evaluation_file if is_run(self.target) else None)
         if file:
             write_json(file, asdict(measured))

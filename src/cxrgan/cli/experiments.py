@@ -13,20 +13,21 @@ from cxrgan.lines import complain, say
 
 @dataclass(frozen=True)
 class Experiments:
-    """Train and measure the experiments of the reports, or your own, and put all into one table."""
+    """Train and measure the reports' experiments, or your own, and compare them in one table."""
 
     data: Annotated[str, tyro.conf.arg(metavar="SOURCE|DIR")]
-    """What `cxrgan prepare` takes; or a dataset folder, for the experiments of its size."""
+    """Any source that `cxrgan prepare` takes; or a dataset folder, for the experiments of its size."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Folder for the datasets, a run folder of each experiment, and the table; what is there is gone on with."""
+    """Folder for the datasets, a run folder of each experiment, and the table; existing results are continued."""
     only: Annotated[tuple[str, ...], names("NAME")] = ()
-    """Names of experiments, such as exp1,exp3; left out, all."""
+    """Names of experiments, such as exp1,exp3; all if left out."""
     experiments: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A TOML file of your own experiments: a table [NAME] each, with `recipe` and settings as of `train --config`."""
+    """A TOML file of your own experiments: a table [NAME] each, with `recipe` and settings as in
+    `train --config`."""
     scale: float = 1.0
     """Share of each run's length to train: 0.1 for a quick look."""
     num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """At most how many generated images are measured; left out, as many as there are training images."""
+    """Measure at most this many generated images; if left out, as many as there are training images."""
     jobs: int = 1
     """Experiments at once; they share the cores, and take the GPUs in turn."""
 

@@ -19,17 +19,18 @@ class Generate:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """A new folder for the images, or an empty one."""
     num: int = 64
-    """How many images; image i is that of seed + i. With --interpolate it is --frames that counts."""
+    """How many images; image i has the seed `seed + i`. With --interpolate, --frames counts instead."""
     seed: int = 0
     """The first seed."""
     label: str | None = None
-    """The class of the images, of a run by class or a shipped generator; left out, as often as in its data."""
+    """The class of the images, for a conditional run or a shipped generator; if left out, classes come as often as in
+    the training data."""
     format: Literal["png", "npz"] = "png"
-    """A PNG for each image and one grid, or one npz file with all."""
+    """A PNG for each image and one grid, or one npz file with everything."""
     interpolate: tuple[int, int] | None = None
-    """Two seeds: make instead the way from one to the other, as a strip and a GIF."""
+    """Two seeds: interpolate between them instead, as a strip and a GIF."""
     frames: int = 12
-    """Images on that way."""
+    """Images of the interpolation, both ends included."""
     best: bool = False
     """Take the best checkpoint that `train --evaluate-every` found, not the newest."""
 

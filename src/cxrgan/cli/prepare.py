@@ -26,11 +26,11 @@ class Prepare:
     size: int = 64
     """Pixels a side; even, 32 to 256."""
     fit: Fit = "crop"
-    """How a picture becomes square: cut the longer side, pad with black, or stretch."""
+    """How a picture becomes square: crop the longer side, pad with black, or stretch."""
     seed: int = 0
-    """Decides the phantoms, and the split by patient where the source has none."""
+    """Decides the phantoms, and the split by patient if the source has none."""
     num: int = 2000
-    """How many phantoms; other sources give all they have."""
+    """How many phantoms to draw; other sources give everything they have."""
 
     def run(self) -> int:
         from cxrgan.data.prepare import prepare, summary

@@ -18,13 +18,13 @@ class Push:
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A run folder."""
     repo: Annotated[str, tyro.conf.arg(metavar="OWNER/NAME")]
-    """The repository; made where there is none."""
+    """The repository; created if there is none."""
     public: bool = False
-    """Let everybody see it."""
+    """Let everybody see it; a new repository is private otherwise."""
     best: bool = False
     """Take the best checkpoint that `train --evaluate-every` found, not the newest."""
     weights: Literal["float16", "float32"] = "float16"
-    """How the weights are kept: float16 is half as large, float32 gives each image to the bit."""
+    """How the weights are stored: float16 is half as large, float32 gives the images bit for bit."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write what would be sent to this new folder, and send nothing."""
 

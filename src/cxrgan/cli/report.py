@@ -11,14 +11,14 @@ from cxrgan.lines import say
 
 @dataclass(frozen=True)
 class Report:
-    """Tell all that is known of a run in one HTML file, to read, print or send: it needs no network."""
+    """Write everything that is known about a run into one HTML file to read, print or send; it needs no network."""
 
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|OUT")]
     """A run folder, or a folder of run folders."""
     without_real: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave out the picture of training images, which may show patients."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The HTML file; left out, report.html in that folder."""
+    """The HTML file; if left out, report.html in that folder."""
 
     def run(self) -> int:
         from cxrgan.reports.page import check_report_file, write_report

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
+from cxrgan.cli.doctor import measure_command
 from cxrgan.errors import UserError
 from cxrgan.lines import complain, say
 from cxrgan.models.config import ModelConfig
@@ -59,12 +60,12 @@ class Train:
     """Train a GAN on a dataset folder, or resume a run. The values shown are those of --recipe."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The dataset folder, made by `cxrgan prepare`; a resumed run knows its own."""
+    """The dataset folder that `cxrgan prepare` made; a resumed run knows its own."""
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="DIR")] = None
     """The run folder to make."""
     recipe: Literal[tuple(RECIPES)] | None = None  # type: ignore[valid-type]
-    """Named settings to start from; left out, the recommended ones for the size of the images: fast-64, stable-128 or
-    stable-256. The reports' are dcgan and exp1 to exp6."""
+    """Named settings to start from; if left out, the recommended ones for the image size: fast-64, stable-128 or
+    stable-256. The reports' own are dcgan and exp1 to exp6."""
     conditional: bool = TrainConfig.conditional
     """Learn to make images of a given class; every training image must have a label."""
     epochs: float = TrainConfig.epochs
@@ -72,7 +73,7 @@ class Train:
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """A run folder to continue from its newest checkpoint; --epochs or --steps may ask for more."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A TOML file of settings, named as below; those of the networks stand in a table [model]."""
+    """A TOML file of settings, named as below; those of the networks go into a table [model]."""
     tensorboard: bool = False
     """Write TensorBoard event files too."""
     wandb: bool = False
@@ -165,6 +166,8 @@ def train(
         last, diagnosis = carry_on(folder, config, dataset, observers=observers)
     for line in str(diagnosis).splitlines():
         say(f"doctor: {line}")
+    if not diagnosis.measured:
+        say(measure_command(folder))
     if last < config.num_steps(len(dataset)):
         again = shlex.quote(str(folder.path))
         complain(f"stopped and saved at step {last}; continue with: cxrgan train --resume {again}")

@@ -12,10 +12,10 @@ from cxrgan.lines import say
 
 @dataclass(frozen=True)
 class TrainDomain:
-    """Train the chest X-ray network that metrics are measured with; the shipped one was made so."""
+    """Train the chest X-ray network that metrics are measured with; this is how the shipped one was made."""
 
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """A dataset folder of the Kermany (Kaggle) set, whose file names tell the classes; 128 pixels is best."""
+    """A dataset folder of the Kermany (Kaggle) set, whose file names give the classes; 128 pixels is best."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The weights to write (.safetensors), with their provenance beside them (.json)."""
     epochs: int = 20

@@ -48,9 +48,7 @@ class Diagnosis:
 
     def __str__(self) -> str:
         """For the terminal, a line for each finding."""
-        unknown = (
-            "" if self.measured else "; the variety of the images has not been measured: cxrgan evaluate RUN --data DIR"
-        )
+        unknown = "" if self.measured else "; the variety of the images has not been measured"
         return "\n".join(map(str, self.findings)) or self.verdict + unknown
 
 
