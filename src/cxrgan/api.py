@@ -26,6 +26,7 @@ from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.latents import seed_labels
 from cxrgan.generation.samples import Samples
 from cxrgan.images import Fit, tiles
+from cxrgan.lines import pasted
 from cxrgan.recipes.config import TrainConfig, with_values
 from cxrgan.recipes.named import fitted, recommended
 from cxrgan.recipes.named import recipe as named
@@ -174,7 +175,7 @@ class Run:
         """The images of the fixed latents that were drawn at `step`, or last."""
         info, grids = self.folder.read_info(), find_grids(self.folder)
         if step is None and not grids:
-            raise UserError(f"{self.path} has no samples yet; train it: cxrgan train --resume {self.path}")
+            raise UserError(f"{self.path} has no samples yet; train it: {pasted('train', '--resume', self.path)}")
         step = max(grids) if step is None else step
         if step not in grids:
             raise UserError(f"{self.path} has no samples of step {step}; it has those of {', '.join(map(str, grids))}")

@@ -282,7 +282,7 @@ def test_training_on_a_folder_of_pictures_does_not_say_to_prepare_over_it(
     status, error = status_and_error(capsys, "train", "--data", tmp_path, "--run", tmp_path / "run")
     assert status == 2
     assert (
-        f"{tmp_path} is not a dataset folder; make one with: cxrgan prepare {tmp_path} --out NEWFOLDER --size 64"
+        f"{tmp_path} is not a dataset folder; make one with: cxrgan prepare {tmp_path} --out {tmp_path}-64 --size 64"
         in error
     )
 

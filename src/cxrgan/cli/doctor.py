@@ -1,13 +1,12 @@
 """`cxrgan doctor`."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from cxrgan.lines import say
+from cxrgan.lines import pasted, say
 
 if TYPE_CHECKING:
     from cxrgan.runs.folder import RunFolder
@@ -36,4 +35,4 @@ class Doctor:
 def measure_command(folder: "RunFolder") -> str:
     """How to measure the variety of a run's images, ready to paste."""
     data = folder.read_info().data
-    return f"measure how varied its images are: {shlex.join(['cxrgan', 'evaluate', str(folder.path), '--data', data])}"
+    return f"measure how varied its images are: {pasted('evaluate', folder.path, '--data', data)}"

@@ -1,7 +1,6 @@
 """`cxrgan prepare`."""
 
 import itertools
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from cxrgan.images import Fit
-from cxrgan.lines import say
+from cxrgan.lines import pasted, say
 
 if TYPE_CHECKING:
     from cxrgan.data.prepare import Manifest
@@ -43,8 +42,7 @@ class Prepare:
 
 def train_command(data: Path, *, by_class: bool) -> str:
     """A command that trains on a dataset folder, ready to paste."""
-    words = ["cxrgan", "train", "--data", str(data), "--run", free_name(Path("runs/first"))]
-    return shlex.join([*words, "--conditional"] if by_class else words)
+    return pasted("train", "--data", data, "--run", free_name(Path("runs/first")), *["--conditional"] * by_class)
 
 
 def free_name(path: Path) -> str:

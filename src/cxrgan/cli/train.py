@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import tyro
 
 from cxrgan.cli.doctor import measure_command
 from cxrgan.errors import UserError
-from cxrgan.lines import complain, say
+from cxrgan.lines import complain, pasted, say
 from cxrgan.models.config import ModelConfig
 from cxrgan.recipes.config import TrainConfig, with_values
 from cxrgan.recipes.named import RECIPES, fitted, recipe, recommended
@@ -144,7 +143,7 @@ class Train:
         if status == 0:
             seconds = (folder.last_row() or {}).get("seconds") or 0
             say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
-            say(f"make images: cxrgan generate {shlex.quote(str(folder.path))} --num 64 --out images")
+            say(f"make images: {pasted('generate', folder.path, '--num', 64, '--out', 'images')}")
         return status
 
 
@@ -169,8 +168,7 @@ def train(
     if not diagnosis.measured:
         say(measure_command(folder))
     if last < config.num_steps(len(dataset)):
-        again = shlex.quote(str(folder.path))
-        complain(f"stopped and saved at step {last}; continue with: cxrgan train --resume {again}")
+        complain(f"stopped and saved at step {last}; continue with: {pasted('train', '--resume', folder.path)}")
         return 130
     return 0
 

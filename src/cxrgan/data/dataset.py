@@ -14,6 +14,7 @@ import numpy as np
 from cxrgan.errors import UserError
 from cxrgan.fields import open_regular, read_json
 from cxrgan.images import IMAGE_SIZES
+from cxrgan.lines import pasted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,8 +125,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         table = read_json(file, mend=MEND, most=MAX_MANIFEST_BYTES)
     except FileNotFoundError:
-        what = f"{path} --out NEWFOLDER --size 64" if path.exists() else f"SOURCE --out {path}"  # never over the source
-        raise UserError(f"{path} is not a dataset folder; make one with: cxrgan prepare {what}") from None
+        source, out = (path, f"{path}-64") if path.exists() else ("SOURCE", path)  # never over the source
+        how = pasted("prepare", source, "--out", out, "--size", 64)
+        raise UserError(f"{path} is not a dataset folder; make one with: {how}") from None
     if table.values.get("format") != FORMAT:
         raise UserError(f"{file} is not of format {FORMAT}; {MEND}")
     classes = tuple(table.names("classes"))

@@ -17,6 +17,7 @@ from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latent
 from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder
 from cxrgan.generation.samples import Samples
 from cxrgan.generation.shipped import GENERATORS, read_generator
+from cxrgan.lines import pasted
 from cxrgan.models.build import build_generator
 from cxrgan.models.config import ModelConfig
 from cxrgan.runs.checkpoint import load_network
@@ -108,7 +109,7 @@ def load_generator(run: str | os.PathLike[str], *, best: bool = False) -> Traine
         raise UserError(f"there is no run folder {run}; the generators that are shipped are {', '.join(GENERATORS)}")
     info = folder.read_info()
     if not folder.steps():
-        raise UserError(f"{run} has no checkpoint yet; train it: cxrgan train --resume {run}")
+        raise UserError(f"{run} has no checkpoint yet; train it: {pasted('train', '--resume', run)}")
     step = folder.best_step() if best else folder.steps()[-1]
     if step is None:
         raise UserError(f"{run} has no best checkpoint: it was trained without --evaluate-every")

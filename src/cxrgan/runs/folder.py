@@ -14,6 +14,7 @@ from cxrgan import __version__
 from cxrgan.errors import RunLocked, UserError
 from cxrgan.fields import Fields, read_json
 from cxrgan.files import write_json
+from cxrgan.lines import pasted
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.runs.log import Best, LogReader, Row, last_row
 from cxrgan.settings import from_dict
@@ -90,7 +91,7 @@ class RunFolder:
     def _check_free(self) -> None:
         if self.config_file.exists():
             raise UserError(
-                f"{self.path} already holds a run; resume it with cxrgan train --resume {self.path}, "
+                f"{self.path} already holds a run; resume it with {pasted('train', '--resume', self.path)}, "
                 "or give another folder with --run"
             )
         if self.path.is_dir() and not all(LEFTOVER.fullmatch(path.name) for path in self.path.iterdir()):

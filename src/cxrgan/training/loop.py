@@ -21,6 +21,7 @@ from cxrgan.device import can_compile, choose_device, choose_precision, full_flo
 from cxrgan.errors import RunError, UserError
 from cxrgan.generation.latents import render, seed_labels, seed_latents
 from cxrgan.images import SYNTHETIC, grid, save_png
+from cxrgan.lines import pasted
 from cxrgan.models.stable import BatchSpread
 from cxrgan.recipes.config import TrainConfig, check_same
 from cxrgan.runs.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -422,5 +423,5 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
         kept = f"the checkpoint of step {steps[-1]} is intact" if steps else "there is no checkpoint yet"
         raise RunError(
             f"cannot write to {folder.path}: {error.strerror or error}; {kept}; make room or fix the "
-            f"permissions, then run: cxrgan train --resume {folder.path}"
+            f"permissions, then run: {pasted('train', '--resume', folder.path)}"
         ) from error
