@@ -47,7 +47,7 @@ VARIANTS: dict[str, TrainConfig] = {
 def seconds_a_step(config: TrainConfig, data: Path) -> float:
     """Median of the first steps, the first two left out."""
     dataset = load_dataset(data)
-    step = Step(config, new_players(config, torch.device("cpu")), torch.device("cpu"))
+    step = Step(config, new_players(config, torch.device("cpu")), torch.device("cpu"), 1000)
     labels = torch.zeros(config.batch_size, dtype=torch.int64)
     times = []
     for number in range(1, TIMED_STEPS + 1):

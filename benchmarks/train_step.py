@@ -130,7 +130,7 @@ def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
     pictures = [Image.open(file).convert("L").resize((size, size)) for file in sorted(folder.glob("*.jpeg"))]
     device = torch.device(config.device)
     images = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).to(device)
-    step = Step(config, new_players(config, device), device)
+    step = Step(config, new_players(config, device), device, 1000)
     labels = torch.zeros(config.batch_size, dtype=torch.int64)
     number = 0
 

@@ -48,7 +48,7 @@ def same_as_the_reference(module: ModuleType, numbers: Sequence[int]) -> None:
     with torch.no_grad():
         for parameter in players.discriminator.parameters():
             parameter.mul_(4)  # a D of some decision, in which the penalties weigh
-    step = module.Step(CONFIG, players, CPU)
+    step = module.Step(CONFIG, players, CPU, 100)
     reference = ReferenceStep(players.generator, players.discriminator)
     for number in numbers:
         random = torch.Generator().manual_seed(number)
@@ -92,7 +92,7 @@ FAULTS = {
     "no R2": ("(r1 + r2)", "r1"),
     "a penalty on all images": ("slice(config.penalty_images)", "slice(None)"),
     "a penalty in every step": ("or number % config.penalty_every:", "or False:"),
-    "the average without its warm-up": ("min(config.ema_halflife, EMA_WARMUP * number * config.batch_size)", "10_000"),
+    "the average without its warm-up": ("min(now.ema_halflife, EMA_WARMUP * number * config.batch_size)", "10_000"),
     "the average without statistics": ("average.state_dict(), network", "dict(average.named_parameters()), network"),
     "no augmentation in G's turn": ("self.discriminator, self._view(fakes, random)", "self.discriminator, fakes"),
     "G judged as class 0": ("self._view(fakes, random), labels)", "self._view(fakes, random), 0 * labels)"),
@@ -104,7 +104,7 @@ FAULTS = {
     "gradients of G pile up": ("        players.optimizer_g.zero_grad()\n", ""),
     "D does not learn": ("        players.optimizer_d.step()\n", ""),
     "G does not learn": ("        players.optimizer_g.step()\n", ""),
-    "beta1 and beta2 change places": ("(config.beta1, config.beta2)", "(config.beta2, config.beta1)"),
+    "beta1 and beta2 change places": ("betas=(config.beta1, now.beta2)", "betas=(now.beta2, config.beta1)"),
 }
 """What can be wrong with a step: (what stands in its source, what would stand there)."""
 

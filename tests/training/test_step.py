@@ -28,7 +28,7 @@ def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
     players, plain = new_players(config, CPU), PlainLoop(config)
     plain.generator.load_state_dict(players.generator.state_dict())
     plain.discriminator.load_state_dict(players.discriminator.state_dict())
-    step = Step(config, players, CPU)
+    step = Step(config, players, CPU, 100)
 
     for number in range(1, 3):  # the second step meets Adam's moments
         real = torch.randint(0, 256, (16, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
@@ -56,7 +56,7 @@ def test_a_recommended_step_in_float32_is_the_plain_one_but_for_rounding() -> No
     reference = ReferenceStep(players.generator, players.discriminator)
     real = torch.randint(0, 256, (24, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(24) % 2
-    logged = Step(config, players, CPU)(8, real, labels)
+    logged = Step(config, players, CPU, 100)(8, real, labels)
     expected = reference(8, real, labels, step_random(config, 8))
     assert_close(logged[:2], torch.tensor([expected.loss_d, expected.loss_g]), rtol=1e-4, atol=0)
     for network, gradients in (
@@ -75,7 +75,7 @@ def test_the_generators_turn_leaves_the_discriminator_alone() -> None:
     first = next(players.discriminator.parameters())
     players.optimizer_g.register_step_pre_hook(lambda *_: seen.append(first.grad.clone()))  # type: ignore[union-attr]
     players.optimizer_d.register_step_pre_hook(lambda *_: seen.append(first.grad.clone()))  # type: ignore[union-attr]
-    Step(TINY, players, CPU)(1, real, NO_LABELS)
+    Step(TINY, players, CPU, 100)(1, real, NO_LABELS)
     of_its_own_turn, after_the_generators = seen
     assert torch.equal(of_its_own_turn, after_the_generators)
     assert all(parameter.requires_grad for parameter in players.discriminator.parameters())
@@ -121,5 +121,5 @@ def test_a_compiled_step_computes_the_same() -> None:
     for compiled in (False, True):
         config = replace(TINY, compile=compiled)
         real = torch.arange(8 * 32 * 32).remainder(256).to(torch.uint8).view(8, 32, 32)
-        rows.append(Step(config, new_players(config, CPU), CPU)(1, real, NO_LABELS)[: len(LOSSES)])
+        rows.append(Step(config, new_players(config, CPU), CPU, 100)(1, real, NO_LABELS)[: len(LOSSES)])
     assert_close(rows[0], rows[1], rtol=1e-4, atol=1e-5)

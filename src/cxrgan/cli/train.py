@@ -27,8 +27,11 @@ FIRST = ("conditional", "epochs")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "length": ("steps", "batch_size", "seed"),
-    "game": ("loss", "gradient_penalty", "penalty_every", "penalty_images", "augment", "ema_halflife"),
-    "optimiser": ("lr", "beta1", "beta2"),
+    "game": (
+        *("loss", "gradient_penalty", "penalty_every", "penalty_images", "augment", "ema_halflife"),
+        *("final_gradient_penalty", "final_ema_halflife"),
+    ),
+    "optimiser": ("lr", "beta1", "beta2", "final_lr", "final_beta2"),
     "output": (
         *("log_every", "sample_every", "num_samples", "checkpoint_every", "keep_checkpoints"),
         *("evaluate_every", "num_evaluated"),

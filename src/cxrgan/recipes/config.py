@@ -30,14 +30,20 @@ class TrainConfig:
     """Length of the run in steps; a step is one update of the discriminator, then one of the generator."""
     lr: float = 2e-4
     """Learning rate of both networks (Adam)."""
+    final_lr: float | None = None
+    """Learning rate of the last step, reached from `lr` along half a cosine; if left out, it stays the same."""
     beta1: float = 0.5
     """Adam's decay rate for the mean of the gradient."""
     beta2: float = 0.999
     """Adam's decay rate for the mean of the squared gradient."""
+    final_beta2: float | None = None
+    """beta2 of the last step, reached like `final_lr`."""
     loss: Loss = "non-saturating"
     """The generator minimises -log D(G(z)), or log(1 - D(G(z))) (saturating); or relativistic pairing for both."""
     gradient_penalty: float = 0.0
     """Gamma of R1 and R2: gamma / 2 times D's squared gradient at real and at generated images; 0 turns it off."""
+    final_gradient_penalty: float | None = None
+    """Gamma of the last step, reached like `final_lr`."""
     penalty_every: int = 8
     """Compute the gradient penalty every so many steps, and multiply it by this number."""
     penalty_images: int = 16
@@ -48,6 +54,8 @@ class TrainConfig:
     """Learn to generate images of a chosen class; every training image needs a label."""
     ema_halflife: int = 0
     """Half-life, in images seen, of the generator's moving average, which makes the samples; 0 turns it off."""
+    final_ema_halflife: int | None = None
+    """Half-life of the last step, reached like `final_lr`."""
     seed: int = 0
     """Decides the initial weights, the order of the images and the latents."""
     device: Device = "auto"
@@ -85,19 +93,27 @@ class TrainConfig:
                     f"{name} is {shown(getattr(self, name))}, but so many images or latents of {image:,} bytes need "
                     f"more than {MAX_BYTES / 2**30:.0f} GiB of memory; use fewer"
                 )
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise UserError(f"lr is {self.lr}, but must be above 0, such as 2e-4")
+        for name in ("lr", "final_lr"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise UserError(f"{name} is {value}, but must be above 0, such as 2e-4")
         if not 0 < self.epochs <= MAX_LENGTH:
             raise UserError(f"epochs is {shown(self.epochs)}, but must be above 0 and at most {MAX_LENGTH}")
-        if not (self.gradient_penalty >= 0 and math.isfinite(self.gradient_penalty)):
-            raise UserError(f"gradient_penalty is {self.gradient_penalty}, but must be 0 or more")
+        for name in ("gradient_penalty", "final_gradient_penalty"):
+            value = getattr(self, name)
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise UserError(f"{name} is {value}, but must be 0 or more")
+        for name in ("gradient_penalty", "ema_halflife"):
+            if getattr(self, f"final_{name}") is not None and not getattr(self, name):
+                raise UserError(f"final_{name} is given, but {name} is 0, which turns it off; give both")
         if not 0 <= self.augment <= 1:
             raise UserError(f"augment is {self.augment}, but must be a probability from 0 to 1")
         if self.model.num_classes and not self.conditional:
             raise UserError("num_classes cannot be set: --conditional takes it from the dataset")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")
+        for name in ("beta1", "beta2", "final_beta2"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UserError(f"{name} is {value}, but must lie in [0, 1)")
 
     def num_steps(self, num_images: int) -> int:
         """Steps of the whole run on `num_images` training images."""
@@ -108,6 +124,7 @@ _AT_LEAST = {
     "batch_size": 2,  # BatchNorm needs two
     "steps": 1,
     "ema_halflife": 0,
+    "final_ema_halflife": 1,
     "penalty_every": 1,
     "penalty_images": 1,
     "seed": 0,

@@ -141,7 +141,7 @@ def train(
         folder.write_info(replace(info, config=config, data_identity=dataset.identity))
         best = Best()
         _warn_of_hole(cut_after(folder.metrics_file, progress.step, best.add), progress.step, folder)
-        train_step = Step(config, players, device)
+        train_step = Step(config, players, device, num_steps)
         images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
         fixed_latents = _first_latents(info, config.num_samples)
         unwritten: list[Tensor] = []

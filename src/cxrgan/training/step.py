@@ -18,6 +18,7 @@ from cxrgan.images import to_float
 from cxrgan.models.build import build_discriminator, build_generator
 from cxrgan.models.dcgan import initialise
 from cxrgan.recipes.config import TrainConfig
+from cxrgan.recipes.schedule import rates
 from cxrgan.training.augment import augment
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 
@@ -67,8 +68,7 @@ def new_players(config: TrainConfig, device: torch.device) -> Players:
     discriminator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def adam(network: nn.Module) -> torch.optim.Adam:
-        betas = (config.beta1, config.beta2)
-        return torch.optim.Adam(network.parameters(), lr=config.lr, betas=betas, fused=True)
+        return torch.optim.Adam(network.parameters(), fused=True)  # each step sets its rates
 
     average = copy.deepcopy(generator).requires_grad_(False).eval() if config.ema_halflife else None
     return Players(generator, discriminator, average, adam(generator), adam(discriminator))
@@ -77,8 +77,9 @@ def new_players(config: TrainConfig, device: torch.device) -> Players:
 class Step:
     """Callable that trains `players` by one step."""
 
-    def __init__(self, config: TrainConfig, players: Players, device: torch.device) -> None:
-        self.config, self.players, self.device = config, players, device
+    def __init__(self, config: TrainConfig, players: Players, device: torch.device, num_steps: int) -> None:
+        """`num_steps` is the length of the run, over which scheduled settings change."""
+        self.config, self.players, self.device, self.num_steps = config, players, device, num_steps
         self.generator: nn.Module = players.generator
         self.discriminator: nn.Module = players.discriminator
         if config.compile:
@@ -91,7 +92,9 @@ class Step:
         As many fakes are made, of the same classes; latents and augmentation follow from the seed and the number.
         """
         config, players = self.config, self.players
-        random = step_random(config, number)
+        random, now = step_random(config, number), rates(config, number, self.num_steps)
+        for optimizer in players.optimizers.values():
+            optimizer.param_groups[0].update(lr=now.lr, betas=(config.beta1, now.beta2))
         labels = labels.to(self.device) if config.model.num_classes else torch.zeros_like(labels).to(self.device)
         latents = torch.randn(len(real), *config.model.latent_shape, generator=random).to(self.device)
         images = to_float(real).unsqueeze(1).expand(-1, config.model.channels, -1, -1)
@@ -103,7 +106,7 @@ class Step:
         loss_d = discriminator_loss(real=logits_real, fake=logits_fake, kind=config.loss)
         players.optimizer_d.zero_grad()
         loss_d.backward()
-        penalties = self._penalise(number, seen_real, seen_fake, labels)
+        penalties = self._penalise(number, now.gradient_penalty, seen_real, seen_fake, labels)
         players.optimizer_d.step()
 
         players.discriminator.requires_grad_(False)
@@ -118,7 +121,7 @@ class Step:
         players.discriminator.requires_grad_(True)
 
         if players.average is not None:
-            halflife = min(config.ema_halflife, EMA_WARMUP * number * config.batch_size)
+            halflife = min(now.ema_halflife, EMA_WARMUP * number * config.batch_size)
             decay = 0.5 ** (config.batch_size / halflife)
             update_average(players.average, players.generator, decay)
         real_, fake_ = logits_real.detach(), logits_fake.detach()
@@ -138,8 +141,8 @@ class Step:
             images = augment(images.float(), self.config.augment, random)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def _penalise(self, number: int, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the gradient of R1 and R2 to D's, where it is their turn; both values, or NaN."""
+    def _penalise(self, number: int, gamma: float, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Add gamma / 2 times the gradient of R1 and R2 to D's, where it is their turn; both values, or NaN."""
         config = self.config
         if not config.gradient_penalty or number % config.penalty_every:
             nothing = torch.tensor(math.nan, device=self.device)
@@ -150,7 +153,7 @@ class Step:
             return self._judge(self.players.discriminator, images, labels[some])
 
         r1, r2 = gradient_penalty(judge, real[some]), gradient_penalty(judge, fake[some])
-        (config.gradient_penalty / 2 * config.penalty_every * (r1 + r2)).backward()
+        (gamma / 2 * config.penalty_every * (r1 + r2)).backward()
         return r1.detach(), r2.detach()
 
     def _autocast(self) -> torch.autocast:
