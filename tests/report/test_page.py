@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import copytree
@@ -76,6 +78,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data if self.open and self.open[-1] != "style" else ""
+
+    @property
+    def words(self) -> str:
+        """The text with single spaces."""
+        return " ".join(self.text.split())
 
     @property
     def ids(self) -> set[str | None]:
@@ -203,6 +210,47 @@ def test_every_metric_stands_beside_its_floor_and_what_could_not_be_measured_say
     assert "inception, all: no network" in page.text
 
 
+PRECISION = ROW | {"metric": "precision", "value": 0.68, "floor": 0.86, "ratio": 0.79}
+RECALL = ROW | {"metric": "recall", "value": 0.0193, "floor": 0.86, "ratio": 0.0224}
+
+
+def test_the_verdict_says_how_real_and_how_varied_the_images_are_beside_real_ones(run: Path) -> None:
+    content = {"target": "run, step 6", "data": "tiny", "rows": [ROW, PRECISION, RECALL]}
+    (run / "evaluation.json").write_text(json.dumps(content))
+    text = report(run).words
+    assert "Looks real 79 % 68 % of the generated images lie among the real ones; of other real images, 86 % do" in text
+    assert (
+        "Variety 2.2 % 1.9 % of the real images lie among the generated ones; among other real images, 86 % do." in text
+    )
+    assert "Fréchet distance 7.25 2.90 times the floor, 2.50: the distance between" in text
+    assert "run, step 6: measured with cxr-domain-v1 on 40 generated and 40 real images (train)." in text
+
+
+def test_what_was_measured_while_it_trained_makes_the_verdict_where_nothing_else_does(run: Path) -> None:
+    assert "How real and how varied the images are is not measured yet: cxrgan evaluate RUN" in report(run).words
+    newest = {"step": 6, "frechet_distance": 9.0, "frechet_floor": 2.0, "precision": 0.4, "precision_floor": 0.8}
+    newest |= {"seconds": 1.0, "recall": 0.5, "features": "cxr-domain-v1", "n_real": 40, "n_fake": 10}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(newest) + "\n")
+    text = report(run).words
+    assert (
+        "Looks real 50 % 40 % of the generated images lie among the real ones; of other real images, 80 % do." in text
+    )
+    assert "Variety 50 % 50 % of the real images lie among the generated ones." in text  # an old log without its floor
+    assert "Fréchet distance 9.00 4.50 times the floor, 2.00" in text
+    assert "Measured after step 6, while it trained, with cxr-domain-v1 on 10 generated and 40 real images." in text
+
+
+def test_the_page_says_when_and_by_which_command_and_names_no_private_folder(run: Path) -> None:
+    noon = datetime(2026, 3, 5, 12, tzinfo=UTC).timestamp()
+    os.utime(run / "metrics.jsonl", (noon, noon))
+    text = report(run).words
+    assert "Trained until 5 March 2026." in text
+    assert "cxrgan train --data DATASET --recipe dcgan --image-size 32" in text
+    assert "--run runs/run-again" in text
+    assert str(RunFolder(run).read_info().data) not in (run / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_measurement_against_a_plain_folder_has_no_split(run: Path) -> None:
     (run / "evaluation.json").write_text(
         json.dumps({"target": "run, step 6", "data": "xrays", "rows": [ROW | {"split": None}]})
@@ -253,7 +301,7 @@ def test_a_folder_of_runs_has_its_table_and_each_run(run: Path, tmp_path: Path) 
     (tmp_path / "experiments.json").write_text(json.dumps(sweep_page(rows, "of eight")))
     page = report(tmp_path)
     assert "namefidnote" in page.text
-    assert page.text.count("of eight") == 3  # what it is about, the title of its table, and the note
+    assert page.text.count("of eight") == 4  # what it is about, the title of its table, here and above, and the note
     assert "12.3" in page.text
     links = {str(link["href"]).removeprefix("#") for link in page.all("a")}
     assert links >= {"run-0", "run-1", "run-1-metrics", "results", "top"}
@@ -304,6 +352,7 @@ FINDING = {"name": "noise", "since": 3, "evidence": "grain 0", "advice": "a lowe
         ("evaluation.json", {"target": "run", "data": "tiny", "rows": [UNMEASURED]}),
         ("diagnosis.json", {"step": 6, "verdict": "noise", "findings": [FINDING]}),
         ("experiments.json", sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
+        ("experiments.json", sweep_page([{"name": "exp2"}], "of eight") | {"experiments": [EXPERIMENT]}),
         ("config.json", None),
     ],
 )
