@@ -206,9 +206,10 @@ def _pairs(results: Sequence[Result], ranked: Sequence[Result], pictures: Mappin
 
 
 def _pair(first: Result, second: Result, pictures: Mapping[str, Picture | None]) -> Pair:
-    changed = {
-        name: values for name, values in differences(first.config, second.config).items() if name != "model.num_classes"
-    }
+    changed = differences(first.config, second.config)
+    changed.pop("model.num_classes", None)  # it follows from `conditional` and the data
+    if first.config.steps and second.config.steps:
+        changed.pop("epochs", None)  # they say nothing beside a length in steps
     found = [pictures.get(result.name) for result in (first, second)]
     return Pair(
         names=(first.name, second.name),
