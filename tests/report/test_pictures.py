@@ -37,6 +37,14 @@ def test_gutters_and_empty_places_are_clear_and_images_are_not(num: int, tmp_pat
     assert not shown[:, 32:34, 1].any()
 
 
+def test_images_that_leave_a_grey_value_free_are_shown_as_they_are(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32), dtype=np.uint8)
+    images[images == 77] = 78
+    save_png(tmp_path / "sheet.png", grid(images))
+    shown = decoded(generated(tmp_path / "sheet.png", replace(TINY, num_samples=1), wide=40, alt="", caption=""))
+    assert np.array_equal(shown[..., 0], images[0])
+
+
 def test_as_many_images_are_shown_as_the_width_holds_and_one_at_least(tmp_path: Path) -> None:
     save_png(tmp_path / "sheet.png", grid(np.zeros((9, 32, 32), dtype=np.uint8)))
     config = replace(TINY, num_samples=9)
