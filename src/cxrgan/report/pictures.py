@@ -62,7 +62,7 @@ def reading(file: Path) -> Iterator[None]:
         yield
     except Unusable as reason:
         raise UserError(f"cannot read {file}: {reason}; remove it") from reason
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError) as error:  # Syntax: a bad PNG
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError) as error:
         raise UserError(f"cannot read {file}: {error!r}; mend it, or move it away") from error
 
 

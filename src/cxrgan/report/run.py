@@ -132,7 +132,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
         charts=charts,
         unmeasured=None
         if record.history.best.row
-        else Missing("No metrics were taken while it trained", "cxrgan train --evaluate-every 500"),
+        else Missing("No metrics were taken while it trained. A run takes them with", "--evaluate-every 500"),
         target=f"{record.evaluation['target']}, against {record.evaluation['data']}" if record.evaluation else "",
         columns=EVALUATION_COLUMNS,
         metrics=metrics,
@@ -163,9 +163,13 @@ def _lead(record: RunRecord) -> str:
 
 def _dates(folder: RunFolder) -> str:
     """When the log and the evaluation were last written."""
-    files = {"Trained until": folder.metrics_file, "measured": folder.path / "evaluation.json"}
-    dates = {what: datetime.fromtimestamp(file.stat().st_mtime, UTC) for what, file in files.items() if file.exists()}
-    return ", ".join(f"{what} {date.day} {date:%B %Y}" for what, date in dates.items())
+    dates = []
+    for what, file in (("Trained until", folder.metrics_file), ("measured", folder.path / "evaluation.json")):
+        if file.exists():
+            with reading(file):  # a time may be beyond the calendar
+                date = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+            dates.append(f"{what} {date.day} {date:%B %Y}")
+    return ", ".join(dates)
 
 
 def _samples(record: RunRecord) -> Picture | Missing:
