@@ -94,7 +94,7 @@ class SweepPage:
             ("curves", self.curves_title, self.curves),
             ("pairs", "Side by side", self.pairs),
             ("settings", "Settings", self.runs),
-            ("tables", "More tables", self.others),
+            *((f"table-{index}", table.title, True) for index, table in enumerate(self.others, start=1)),
             ("notes", "Notes", self.notes),
         ]
         return [(name, title) for name, title, shown in found if shown]
@@ -161,9 +161,11 @@ def _run(result: Result, anchors: Mapping[str, str], pictures: Mapping[str, Pict
 def _best(results: Sequence[Result], ranked: Sequence[Result]) -> str:
     """Which run is marked as the best and by what, or why none is."""
     if ranked:
+        sizes = {result.config.model.image_size for result in ranked}
         return (
             f"{ranked[0].name} has the lowest Fréchet distance of the {count(len(ranked))} finished runs: "
             f"{number(distance(ranked[0]))}."
+            + (" Each is measured against real images of its own size." if len(sizes) > 1 else "")
         )
     if any(distance(result) is not None for result in results):
         return "No run is marked as the best: they were measured with different networks or numbers of images."
@@ -204,9 +206,10 @@ def _pairs(results: Sequence[Result], ranked: Sequence[Result], pictures: Mappin
 
 
 def _pair(first: Result, second: Result, pictures: Mapping[str, Picture | None]) -> Pair:
-    changed = {
-        name: values for name, values in differences(first.config, second.config).items() if name != "model.num_classes"
-    }
+    changed = differences(first.config, second.config)
+    changed.pop("model.num_classes", None)  # it follows from `conditional` and the data
+    if first.config.steps and second.config.steps:
+        changed.pop("epochs", None)  # they say nothing beside a length in steps
     found = [pictures.get(result.name) for result in (first, second)]
     return Pair(
         names=(first.name, second.name),
