@@ -16,7 +16,7 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.reports.page import write_report
+from cxrgan.reports.page import check_report_file, write_report
 from cxrgan.runs.folder import RunFolder
 from cxrgan.training.doctor.diagnose import Diagnosis, write_diagnosis
 from cxrgan.training.loop import start, train
@@ -457,3 +457,9 @@ def test_the_experiments_that_are_shipped_have_a_page(tmp_path: Path) -> None:
     assert page.open == []
     assert "fast-64 best finished 19.0 (1.6)" in page.words
     assert "By iteration" in page.words
+
+
+def test_a_report_of_before_is_known_again_and_may_be_replaced(run: Path) -> None:
+    check_report_file(Path(__file__).parents[2] / "docs" / "experiments" / "report.html")
+    report(run)
+    check_report_file(run / "report.html")

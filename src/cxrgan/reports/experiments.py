@@ -63,7 +63,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class SweepPage:
+class ExperimentsPage:
     """All that is shown of a folder of runs. Texts are plain: the template escapes them."""
 
     name: str
@@ -100,7 +100,7 @@ class SweepPage:
         return [(name, title) for name, title, shown in found if shown]
 
 
-def sweep_page(target: Path, *, with_real: bool) -> SweepPage:
+def experiments_page(target: Path, *, with_real: bool) -> ExperimentsPage:
     """UserError where there is neither a run folder in it nor an experiments.json."""
     records = {file.parent.name: read_run(RunFolder(file.parent)) for file in sorted(target.glob("*/config.json"))}
     page, results = read_sweep(target / "experiments.json")
@@ -114,7 +114,7 @@ def sweep_page(target: Path, *, with_real: bool) -> SweepPage:
     pictures = {name: thumbnail(record, THUMBNAIL) for name, record in records.items()}
     runs = [_run(result, anchors, pictures, is_best=result in ranked[:1]) for result in results]
     curves_title, curves = _curves(results, records)
-    return SweepPage(
+    return ExperimentsPage(
         name=target.resolve().name,
         about=page["about"] if page else f"{count(len(records))} runs: {', '.join(records)}.",
         best=_best(results, ranked),
