@@ -369,7 +369,7 @@ def test_no_file_of_a_run_is_too_hostile_for_its_report(
     name: str, content: object, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path if name == "experiments.json" else run
-    monkeypatch.setattr("cxrgan.reports.run.sample_sheets", lambda folder: {})  # pictures take the time
+    monkeypatch.setattr("cxrgan.reports.run.find_grids", lambda folder: {})  # pictures take the time
     if content:
         (target / name).write_text(json.dumps(content))
     if name == "experiments.json":

@@ -2,22 +2,17 @@
 
 import base64
 import contextlib
-import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides
 from cxrgan.errors import UserError
-from cxrgan.fields import read_bytes
 from cxrgan.images import GAP, SYNTHETIC, encode_png
 from cxrgan.recipes.config import TrainConfig
-from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.grids import read_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,22 +30,16 @@ class Picture:
     caption: str
 
 
-def sample_sheets(folder: RunFolder) -> dict[int, Path]:
-    """Step -> sheet of samples, ascending."""
-    files = {file.stem.removeprefix("step-"): file for file in folder.samples.glob("step-*.png")}
-    return {int(step): files[step] for step in sorted(filter(str.isdecimal, files), key=int)}
-
-
 def generated(file: Path, config: TrainConfig, *, wide: int, alt: str, caption: str) -> Picture:
     """The first images of a sheet of samples, as many each way as `wide` pixels hold, one at least."""
     with reading(file):
-        return _picture(_pixels(file), config, wide, alt, caption, SYNTHETIC)
+        return _picture(read_grid(file), config, wide, alt, caption, SYNTHETIC)
 
 
 def real(file: Path, config: TrainConfig, *, wide: int, alt: str, caption: str) -> Picture:
     """The same of the left half of a sheet `real-and-fake-*.png`, which holds real images."""
     with reading(file):
-        both = _pixels(file)
+        both = read_grid(file)
         half = both[:, : (both.shape[1] - config.model.image_size // 4) // 2]
         return _picture(half, config, wide, alt, caption, "Real, not synthetic.")
 
@@ -60,18 +49,8 @@ def reading(file: Path) -> Iterator[None]:
     """What is not as cxrgan writes it becomes a UserError that names the file."""
     try:
         yield
-    except Unusable as reason:
-        raise UserError(f"cannot read {file}: {reason}; remove it") from reason
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError) as error:
         raise UserError(f"cannot read {file}: {error!r}; mend it, or move it away") from error
-
-
-def _pixels(file: Path) -> "NDArray[np.uint8]":
-    """The grey values of a sheet, (H, W); what its header claims is bounded before it is decoded."""
-    content = read_bytes(file, MAX_BYTES, mend="remove it")
-    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-        check_sides(*picture.size)
-        return np.asarray(picture.convert("L"))
 
 
 def _picture(sheet: "NDArray[np.uint8]", config: TrainConfig, wide: int, alt: str, caption: str, note: str) -> Picture:

@@ -15,7 +15,7 @@ from cxrgan.reports.chart import Line, chart
 from cxrgan.reports.command import command
 from cxrgan.reports.numbers import count, number, setting
 from cxrgan.reports.panels import DISTANCE, panels
-from cxrgan.reports.pictures import Picture, generated, reading, real, sample_sheets
+from cxrgan.reports.pictures import Picture, generated, reading, real
 from cxrgan.reports.record import Missing, RunRecord
 from cxrgan.reports.tables import (
     EVALUATION_COLUMNS,
@@ -26,6 +26,7 @@ from cxrgan.reports.tables import (
 )
 from cxrgan.reports.verdict import Finding, Verdict, findings, verdict
 from cxrgan.runs.folder import RunFolder, RunInfo
+from cxrgan.runs.grids import find_grids
 from cxrgan.runs.log import BEST_BY, Row
 from cxrgan.settings import differences
 
@@ -173,7 +174,7 @@ def _dates(folder: RunFolder) -> str:
 
 
 def _samples(record: RunRecord) -> Picture | Missing:
-    sheets = sample_sheets(record.folder)
+    sheets = find_grids(record.folder)
     if not sheets:
         return Missing("There are no samples yet; training makes them", "cxrgan train --resume RUN")
     step, file = list(sheets.items())[-1]
@@ -184,7 +185,7 @@ def _samples(record: RunRecord) -> Picture | Missing:
 
 def thumbnail(record: RunRecord, wide: int) -> Picture | None:
     """The first few of the newest samples."""
-    sheets = sample_sheets(record.folder)
+    sheets = find_grids(record.folder)
     if not sheets:
         return None
     step, file = list(sheets.items())[-1]
@@ -239,7 +240,7 @@ def _best(best: Row) -> str:
 
 def _over_time(record: RunRecord) -> list[Picture]:
     """The same few images at a quarter of the run, half-way, three quarters and the end."""
-    sheets = sample_sheets(record.folder)
+    sheets = find_grids(record.folder)
     if len(sheets) < 2:
         return []
     chosen = sorted({min(sheets, key=lambda step: abs(step - share * max(sheets))) for share in MOMENTS})
