@@ -41,7 +41,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     bars = [
         output["data"]["text/html"] for output in outputs if "<progress" in output.get("data", {}).get("text/html", "")
     ]
-    assert any("250/250" in bar for bar in bars)
+    assert any("400/400" in bar for bar in bars)
 
 
 def test_own_folder_goes_from_pictures_to_a_report_and_continues(
