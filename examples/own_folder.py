@@ -36,7 +36,7 @@ def main(folder: str, out: Path, epochs: float = 40) -> None:
 
     print(cxrgan.evaluate(run, out / "data", rulers=("domain",), progress=True))
     if not (out / "images").exists():
-        run.generator(best=True).sample(64).save(out / "images")
+        run.generator().sample(64).save(out / "images")
     print("Images in", out / "images", "and a report in", cxrgan.report(run))
 
 

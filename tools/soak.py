@@ -159,7 +159,9 @@ def check_words(ended: Ended, number: int) -> None:
     """No traceback; a signal that can be answered is answered with status 130 and a line."""
     if re.search("Traceback|--debug|Exception ignored", ended.errors):
         raise Short(f"no clear words after signal {number}: {ended.errors[-600:]}")
-    if ended.status not in (0, 130, -number):  # the work may be over, or Python itself not there yet
+    # The work may be over, or Python itself not there yet. Where C code ran what was interrupted, Python dies of SIGINT
+    # at its very end, whatever status it was given: 130 to a shell.
+    if ended.status not in (0, 130, -number, -signal.SIGINT):
         raise Short(f"status {ended.status} after signal {number}: {ended.errors[-600:]}")
     if ended.status == 130 and not re.search("interrupted|continue", ended.errors):
         raise Short(f"status 130 without words: {ended.errors[-600:]}")
@@ -343,10 +345,11 @@ def long_run(soak: Soak, steps: int) -> int:
             finish(soak, start)
             seconds = time.monotonic() - began
             continue
+        resume = ["train", "--resume", str(run)]
         for _ in range(8):
-            soak.broken(["train", "--resume", str(run)] if (run / "config.json").exists() else start, seconds / 4)
+            soak.broken(resume if (run / "config.json").exists() else start, seconds / 4)
             breaks += 1
-        finish(soak, ["train", "--resume", str(run)])
+        finish(soak, resume if (run / "config.json").exists() else start)
     check_no_halves(soak.path("long-broken"))
     check_same(soak.path("long-broken"), soak.path("long"))
     return breaks

@@ -99,11 +99,11 @@ def save_png(path: Path, image: "NDArray[np.uint8]", note: str = "") -> None:
     write_bytes(path, encode_png(image, note))
 
 
-def encode_png(image: "NDArray[np.uint8]", note: str = "") -> bytes:
-    """The bytes that `save_png` writes."""
+def encode_png(image: "NDArray[np.uint8]", note: str = "", transparent: int | None = None) -> bytes:
+    """The bytes that `save_png` writes; the grey value `transparent` shows what is behind the picture."""
     metadata = PngInfo()
     if note:
         metadata.add_text("Description", note)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata)
+    Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata, transparency=transparent)
     return buffer.getvalue()

@@ -483,7 +483,7 @@ def test_an_evaluation_in_which_nothing_was_measured_fails_and_writes_nothing(
     arguments = ["evaluate", data, "--data", data, "--num", "1", "--rulers", "domain", "--json", str(file)]
     assert main(arguments) == 1
     shown = capsys.readouterr()
-    assert "cxrgan: nothing was measured of tiny: each reason stands above" in shown.err
+    assert "cxrgan: nothing was measured of tiny: the reasons are above" in shown.err
     assert "fake has 1 images" in shown.out
     assert not file.exists()
 

@@ -111,7 +111,7 @@ def test_a_signal_to_the_group_saves_and_says_how_to_go_on(number: int, data: Pa
     os.killpg(process.pid, number)  # as a terminal does: to parent and child
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "stopped; the same command goes on from what is saved" in errors
+    assert "stopped; the same command continues from what is saved" in errors
     assert "Traceback" not in errors
     last = RunFolder(out / "endless").steps()[-1]
     assert list(RunFolder(out / "endless").rows())[-1]["step"] == last

@@ -244,4 +244,4 @@ def test_a_script_needs_no_main_guard_and_its_folder_shadows_nothing(tmp_path: P
     assert (ended.returncode, ended.stdout) == (0, "the script runs\nthe end\n")
     assert "the wrong random" not in ended.stderr
     failure = json.loads((tmp_path / "out" / "exp1" / "failure.json").read_text())
-    assert "absent is no dataset folder" in failure["reason"]  # the child came as far as that
+    assert "absent is not a dataset folder" in failure["reason"]  # the child came as far as that

@@ -123,7 +123,7 @@ def test_the_folder_says_what_it_is_and_not_where_it_is_from(packed: Path) -> No
     assert "license: other\nlicense_name: " in readme
     assert "**Research and teaching only." in readme
     assert "on 40 images (20 NORMAL, 20 PNEUMONIA)" in readme
-    assert "| recall ↑ | a | 0.25 | 0.84 ± 0.01 | 0.3 |" in readme
+    assert re.search(r"\| recall ↑ \| a \| 0.250* \| 0.840* ± 0.010* \| 0.30* \|", readme)
     assert "Memorisation was not audited" in readme
     assert 'load_generator("hf://lab/first")' in readme
     for file in packed.iterdir():

@@ -49,7 +49,7 @@ def test_ticks_of_a_logarithmic_scale_are_ones_twos_and_fives(low: float, high: 
 
 
 @pytest.mark.parametrize("frame", [WIDE, NARROW])
-@pytest.mark.parametrize("ends", [[5.0] * 8, [10.0**n for n in range(8)], [0.0] * 8])
+@pytest.mark.parametrize("ends", [[5.0] * 8, [500.0] * 8, [10.0**n for n in range(8)], [0.0] * 8])
 def test_the_names_of_eight_runs_do_not_touch_each_other(frame: Frame, ends: list[float]) -> None:
     lines = [Line(f"run {n} <b>", f"run-{n}", [(0, 500.0), (10, end)]) for n, end in enumerate(ends)]
     svg = comparison("Distances", lines, last_step=10, frame=frame)

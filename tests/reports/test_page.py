@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import copytree
@@ -14,7 +16,7 @@ from tiny import TINY, write_tiny_dataset
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
-from cxrgan.reports.page import write_report
+from cxrgan.reports.page import check_report_file, write_report
 from cxrgan.runs.folder import RunFolder
 from cxrgan.training.doctor.diagnose import Diagnosis, write_diagnosis
 from cxrgan.training.loop import start, train
@@ -60,7 +62,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
-        self.text = ""
+        self.text = self.spaced = ""
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -73,9 +75,17 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+        self.spaced += " " if tag in {"th", "td", "dt", "dd", "span"} else ""
 
     def handle_data(self, data: str) -> None:
-        self.text += data if self.open and self.open[-1] != "style" else ""
+        if self.open and self.open[-1] != "style":
+            self.text += data
+            self.spaced += data
+
+    @property
+    def words(self) -> str:
+        """The text with single spaces, one between two cells too."""
+        return " ".join(self.spaced.split())
 
     @property
     def ids(self) -> set[str | None]:
@@ -203,6 +213,53 @@ def test_every_metric_stands_beside_its_floor_and_what_could_not_be_measured_say
     assert "inception, all: no network" in page.text
 
 
+PRECISION = ROW | {"metric": "precision", "value": 0.68, "floor": 0.86, "ratio": 0.79}
+RECALL = ROW | {"metric": "recall", "value": 0.0193, "floor": 0.86, "ratio": 0.0224}
+
+
+def test_the_verdict_says_how_real_and_how_varied_the_images_are_beside_real_ones(run: Path) -> None:
+    content = {"target": "run, step 6", "data": "tiny", "rows": [ROW, PRECISION, RECALL]}
+    (run / "evaluation.json").write_text(json.dumps(content))
+    text = report(run).words
+    assert "Looks real 79 % 68 % of the generated images lie among the real ones; of other real images, 86 % do" in text
+    assert (
+        "Variety 2.2 % 1.9 % of the real images lie among the generated ones; among other real images, 86 % do." in text
+    )
+    assert "Fréchet distance 7.25 2.90 times the floor, 2.50: the distance between" in text
+    assert "run, step 6: measured with cxr-domain-v1 on 40 generated and 40 real images (train)." in text
+
+
+def test_what_was_measured_while_it_trained_makes_the_verdict_where_nothing_else_does(run: Path) -> None:
+    assert "How real and how varied the images are is not measured yet: cxrgan evaluate RUN" in report(run).words
+    newest: dict[str, object] = {
+        "step": 6,
+        "frechet_distance": 9.0,
+        "frechet_floor": 2.0,
+        "precision": 0.4,
+        "precision_floor": 0.8,
+    }
+    newest |= {"seconds": 1.0, "recall": 0.5, "features": "cxr-domain-v1", "n_real": 40, "n_fake": 10}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(newest) + "\n")
+    text = report(run).words
+    assert (
+        "Looks real 50 % 40 % of the generated images lie among the real ones; of other real images, 80 % do." in text
+    )
+    assert "Variety 50 % 50 % of the real images lie among the generated ones." in text  # an old log without its floor
+    assert "Fréchet distance 9.00 4.50 times the floor, 2.00" in text
+    assert "Measured after step 6, while it trained, with cxr-domain-v1 on 10 generated and 40 real images." in text
+
+
+def test_the_page_says_when_and_by_which_command_and_names_no_private_folder(run: Path) -> None:
+    noon = datetime(2026, 3, 5, 12, tzinfo=UTC).timestamp()
+    os.utime(run / "metrics.jsonl", (noon, noon))
+    text = report(run).words
+    assert "Trained until 5 March 2026." in text
+    assert "cxrgan train --data DATASET --recipe dcgan --image-size 32" in text
+    assert "--run runs/run-again" in text
+    assert str(RunFolder(run).read_info().data) not in (run / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_measurement_against_a_plain_folder_has_no_split(run: Path) -> None:
     (run / "evaluation.json").write_text(
         json.dumps({"target": "run, step 6", "data": "xrays", "rows": [ROW | {"split": None}]})
@@ -253,7 +310,7 @@ def test_a_folder_of_runs_has_its_table_and_each_run(run: Path, tmp_path: Path) 
     (tmp_path / "experiments.json").write_text(json.dumps(sweep_page(rows, "of eight")))
     page = report(tmp_path)
     assert "namefidnote" in page.text
-    assert page.text.count("of eight") == 3  # what it is about, the title of its table, and the note
+    assert page.text.count("of eight") == 4  # what it is about, the title of its table, here and above, and the note
     assert "12.3" in page.text
     links = {str(link["href"]).removeprefix("#") for link in page.all("a")}
     assert links >= {"run-0", "run-1", "run-1-metrics", "results", "top"}
@@ -304,6 +361,7 @@ FINDING = {"name": "noise", "since": 3, "evidence": "grain 0", "advice": "a lowe
         ("evaluation.json", {"target": "run", "data": "tiny", "rows": [UNMEASURED]}),
         ("diagnosis.json", {"step": 6, "verdict": "noise", "findings": [FINDING]}),
         ("experiments.json", sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
+        ("experiments.json", sweep_page([{"name": "exp2"}], "of eight") | {"experiments": [EXPERIMENT]}),
         ("config.json", None),
     ],
 )
@@ -311,11 +369,11 @@ def test_no_file_of_a_run_is_too_hostile_for_its_report(
     name: str, content: object, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path if name == "experiments.json" else run
-    monkeypatch.setattr("cxrgan.reports.run.sample_sheets", lambda folder: {})  # pictures take the time
+    monkeypatch.setattr("cxrgan.reports.run.find_grids", lambda folder: {})  # pictures take the time
     if content:
         (target / name).write_text(json.dumps(content))
     if name == "experiments.json":
-        run.rename(tmp_path.parent / "elsewhere")
+        run.rename(tmp_path.parent / f"elsewhere-{tmp_path.name}")
 
     def read() -> None:
         page = report(target)
@@ -335,3 +393,73 @@ def test_the_command_writes_it_where_it_is_told(run: Path, capsys: pytest.Captur
     assert len(Page(other).all("img")) == 4
     assert main(["report", str(run / "samples")]) == 2
     assert "samples holds no run and no folders of runs" in capsys.readouterr().err
+
+
+def write_results(path: Path, **distances: float) -> None:
+    """experiments.json of finished experiments with these distances and learning rates of a hundredth of them."""
+    experiments = []
+    for name, distance in distances.items():
+        evaluation = {"target": f"{name}, step 6", "data": "tiny", "rows": [ROW | {"value": distance}]}
+        config = asdict(TINY) | {"lr": distance / 100}
+        experiments.append(EXPERIMENT | {"name": name, "config": config, "evaluation": evaluation})
+    page = sweep_page([{"experiment": name} for name in distances], "of eight")
+    (path / "experiments.json").write_text(json.dumps(page | {"experiments": experiments}))
+
+
+def test_the_page_of_experiments_marks_the_best_and_puts_results_before_settings(run: Path, tmp_path: Path) -> None:
+    write_results(tmp_path, far=30.0, near=7.5, run=12.25)
+    page = report(tmp_path)
+    assert page.words.count(" best ") == 1
+    assert "near best finished" in page.words
+    assert "near has the lowest Fréchet distance of the 3 finished runs: 7.50." in page.words
+    assert "far finished 30.0 (2.5)* 0.733" in page.words  # the published FID beside the measured distance
+    assert "near best finished 7.5 (2.5)* 0.733" in page.words
+    assert page.words.index("Results ↑") < page.words.index("Side by side ↑") < page.words.index("Settings ↑")
+    (thumbnail, *_) = page.all("img")
+    assert thumbnail["alt"] == "Generated by run after step 6"
+    labels = {drawing["aria-label"] for drawing in page.all("svg")}
+    assert any("Fréchet distance of all runs" in str(label) and "far 9.00, near 9.00" in str(label) for label in labels)
+
+
+def test_the_best_stands_beside_each_other_run_with_what_differs_in_their_settings(tmp_path: Path) -> None:
+    write_results(tmp_path, far=30.0, near=7.5, middle=12.25)
+    page = report(tmp_path)
+    runner_up, other = (page.words.index(text) for text in ("near and middle: 1 setting", "near and far: 1 setting"))
+    assert runner_up < other
+    assert "setting that differs near middle lr 0.075 0.1225" in page.words
+    assert [bool("open" in details) for details in page.all("details")] == [True, False, False]  # the last: the notes
+
+
+def test_what_does_not_compare_has_no_best(tmp_path: Path) -> None:
+    write_results(tmp_path, one=7.5, other=12.25)
+    sweep = json.loads((tmp_path / "experiments.json").read_text())
+    sweep["experiments"][0]["evaluation"]["rows"][0]["n_fake"] = 10
+    (tmp_path / "experiments.json").write_text(json.dumps(sweep))
+    text = report(tmp_path).words
+    assert "No run is marked as the best: they were measured with different networks or numbers of images." in text
+    assert " best finished" not in text
+
+
+def test_a_folder_of_runs_without_a_table_is_compared_by_its_files(run: Path, tmp_path: Path) -> None:
+    other = copytree(run, tmp_path / "other")
+    for folder, distance in ((run, 7.25), (other, 3.5)):
+        content = {"target": "run, step 6", "data": "tiny", "rows": [ROW | {"value": distance}]}
+        (folder / "evaluation.json").write_text(json.dumps(content))
+    page = report(tmp_path)
+    assert "other has the lowest Fréchet distance of the 2 finished runs: 3.50." in page.words
+    assert any("Generator losses of all runs" in str(drawing["aria-label"]) for drawing in page.all("svg"))
+
+
+def test_the_experiments_that_are_shipped_have_a_page(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[2] / "docs" / "experiments" / "experiments.json"
+    (tmp_path / "experiments.json").write_bytes(shipped.read_bytes())
+    page = report(tmp_path)
+    assert page.open == []
+    assert "fast-64 best finished 19.0 (1.6)" in page.words
+    assert "By iteration" in page.words
+
+
+def test_a_report_of_before_is_known_again_and_may_be_replaced(run: Path) -> None:
+    check_report_file(Path(__file__).parents[2] / "docs" / "experiments" / "report.html")
+    report(run)
+    check_report_file(run / "report.html")

@@ -230,7 +230,7 @@ def _notes(results: Sequence[Result]) -> list[str]:
 def iteration_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """The rows of `by_iteration` for people."""
     measured = [row["measured"] or {} for row in rows]
-    at_tap = {
+    at_tap: dict[str, list[Mapping[str, Any]]] = {
         tap: [next((other for other in each.get("others", []) if other["tap"] == tap), {}) for each in measured]
         for tap in TAPS
     }

@@ -131,7 +131,7 @@ Recipe `{card["trained"]["recipe"]}` of cxrgan {card["cxrgan"]}, step {card["ste
 
 ## How good it is
 
-An arrow says which way is better; the floor is the score of real images against real images.
+Measured in float32. An arrow says which way is better; the floor is the score of real images against real images.
 
 {_tables(card["metrics"])}
 

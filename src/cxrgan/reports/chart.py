@@ -139,7 +139,7 @@ def _names(lines: Sequence[Line], frame: Frame) -> list[str]:
     for line, height in zip(ordered, heights, strict=True):
         label = line.label if len(line.label) <= longest else f"{line.label[: longest - 1]}…"
         parts.append(
-            f'<path class="rule" d="M{frame.place(line.points[-1])}L{right + 10} {height:.1f}"/>'
+            f'<path class="lead" d="M{frame.place(line.points[-1])}L{right + 10} {height:.1f}"/>'
             f'<path class="{line.style}" d="M{right + 10} {height:.1f}h22"/>'
             f'<text x="{right + 36}" y="{height + 4:.1f}">{escape(label)}</text>'
         )

@@ -40,12 +40,12 @@ def result_columns(results: Sequence[Result]) -> list[Column]:
     columns = [
         Column("Fréchet distance, domain", _measured(results, "frechet_distance", DOMAIN_TAP)),
         *(Column(f"Fréchet distance, tap {tap}", _measured(results, "frechet_distance", tap)) for tap in TAPS),
-        Column("FID, published", column([each and each.fid for each in published])),
+        Column("FID, published", column([each.fid if each else None for each in published])),
         Column("nearest tap", [nearest_tap(result) or NONE for result in results]),
         Column("precision", _measured(results, "precision", DOMAIN_TAP)),
         Column("recall", _measured(results, "recall", DOMAIN_TAP)),
         Column("IS", _measured(results, "inception_score", IMAGENET_SCORE_TAP)),
-        Column("IS, published", column([each and each.inception_score for each in published])),
+        Column("IS, published", column([each.inception_score if each else None for each in published])),
         Column("IS of FID's network", _measured(results, "inception_score", FID_SCORE_TAP)),
         Column("training", [NONE if each.seconds is None else duration(each.seconds) for each in results]),
         Column("doctor", [result.verdict or NONE for result in results], is_number=False),
@@ -102,10 +102,10 @@ def distance(result: Result) -> float | None:
 
 def nearest_tap(result: Result) -> str | None:
     """The Inception tap whose Frechet distance is nearest to the published FID, as a ratio; None where either lacks."""
-    if result.published is None:
+    if result.published is None or not result.published.fid > 0:
         return None
-    distances = {tap: result.row("frechet_distance", tap).get("value") for tap in TAPS}
-    ratios = {tap: abs(math.log(value / result.published.fid)) for tap, value in distances.items() if value}
+    distances = {tap: result.row("frechet_distance", tap).get("value") or 0 for tap in TAPS}
+    ratios = {tap: abs(math.log(value / result.published.fid)) for tap, value in distances.items() if value > 0}
     return min(ratios, key=ratios.__getitem__) if ratios else None
 
 

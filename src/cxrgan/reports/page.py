@@ -1,6 +1,7 @@
 """A run folder, or a folder of them -> one HTML file that needs no network and no script.
 
-What is shown is read by `run` and `sweep`; how it looks stands in templates/ and style.css. Jinja2 escapes every text.
+What is shown is read by `run` and `experiments`; how it looks stands in templates/ and style.css. Jinja2 escapes every
+text.
 """
 
 import os
@@ -13,9 +14,9 @@ from cxrgan import __version__
 from cxrgan.errors import UserError
 from cxrgan.fields import check_regular
 from cxrgan.files import write_bytes
+from cxrgan.reports.experiments import ExperimentsPage, experiments_page
 from cxrgan.reports.record import read_run
 from cxrgan.reports.run import RunPage, run_page
-from cxrgan.reports.sweep import SweepPage, sweep_page
 from cxrgan.runs.folder import RunFolder
 
 TITLE_END = ": report of cxrgan</title>"  # by which a report is known again
@@ -29,11 +30,11 @@ def write_report(target: Path, out: Path, *, without_real: bool) -> None:
 
     `without_real` leaves out the picture of training images. UserError where there is no run or a file is damaged.
     """
-    page: RunPage | SweepPage
+    page: RunPage | ExperimentsPage
     if (target / "config.json").exists():
         template, page = "run.html", run_page(read_run(RunFolder(target)), with_real=not without_real)
     else:
-        template, page = "sweep.html", sweep_page(target, with_real=not without_real)
+        template, page = "experiments.html", experiments_page(target, with_real=not without_real)
     text = _templates().get_template(template).render(page=page, style=STYLE.read_text("utf-8"), version=__version__)
     write_bytes(out, text.encode("utf-8", "backslashreplace"))
 

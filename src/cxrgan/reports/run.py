@@ -1,7 +1,7 @@
 """A run folder -> what its page tells, as values for the template; reads what was written, computes nothing anew."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cxrgan.reports.chart import Line, chart
 from cxrgan.reports.command import command
 from cxrgan.reports.numbers import count, number, setting
 from cxrgan.reports.panels import DISTANCE, panels
-from cxrgan.reports.pictures import Picture, generated, reading, real, sample_sheets
+from cxrgan.reports.pictures import Picture, generated, reading, real
 from cxrgan.reports.record import Missing, RunRecord
 from cxrgan.reports.tables import (
     EVALUATION_COLUMNS,
@@ -26,11 +26,12 @@ from cxrgan.reports.tables import (
 )
 from cxrgan.reports.verdict import Finding, Verdict, findings, verdict
 from cxrgan.runs.folder import RunFolder, RunInfo
+from cxrgan.runs.grids import find_grids
 from cxrgan.runs.log import BEST_BY, Row
 from cxrgan.settings import differences
 
 MOMENTS = (1 / 4, 1 / 2, 3 / 4, 1)  # of the run, at which samples over time are shown
-LARGE, HALF, QUARTER = 530, 530, 260  # pixels of a picture beside text, over half and over a quarter of the page
+LARGE, QUARTER = 530, 260  # pixels of a picture over half and over a quarter of the page
 
 NOT_FOR = (
     "For research and teaching only, no clinical use: not for diagnosis, not as images of patients, not for testing "
@@ -116,7 +117,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
     folder, info = record.folder, record.info
     with reading(folder.metrics_file):
         judged, charts = verdict(record), _charts(record)
-    manifest = _manifest(info)
+    manifest, samples = _manifest(info), _samples(record)
     metrics, remarks = _metrics(record)
     base = RECIPES.get(info.recipe)
     return RunPage(
@@ -127,18 +128,18 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
         command=command(info, record.name),
         data=f"{manifest.name if manifest else Path(info.data).name}, {count(info.num_images)} training images",
         verdict=judged,
-        samples=_samples(record),
+        samples=samples,
         findings=findings(record.diagnosis),
         charts=charts,
         unmeasured=None
         if record.history.best.row
-        else Missing("No metrics were taken while it trained", "cxrgan train --evaluate-every 500"),
+        else Missing("No metrics were taken while it trained. A run takes them with", "--evaluate-every 500"),
         target=f"{record.evaluation['target']}, against {record.evaluation['data']}" if record.evaluation else "",
         columns=EVALUATION_COLUMNS,
         metrics=metrics,
         remarks=remarks,
         over_time=_over_time(record),
-        beside_real=_beside_real(record) if with_real else (),
+        beside_real=_beside_real(record, samples) if with_real else (),
         settings=_settings(info),
         compared=f"Bold: not as in the recipe {info.recipe}." if base else "This run follows no named recipe.",
         card=_card(folder, info, manifest),
@@ -163,13 +164,17 @@ def _lead(record: RunRecord) -> str:
 
 def _dates(folder: RunFolder) -> str:
     """When the log and the evaluation were last written."""
-    files = {"Trained until": folder.metrics_file, "measured": folder.path / "evaluation.json"}
-    dates = {what: datetime.fromtimestamp(file.stat().st_mtime, UTC) for what, file in files.items() if file.exists()}
-    return ", ".join(f"{what} {date.day} {date:%B %Y}" for what, date in dates.items())
+    dates = []
+    for what, file in (("Trained until", folder.metrics_file), ("measured", folder.path / "evaluation.json")):
+        if file.exists():
+            with reading(file):  # a time may be beyond the calendar
+                date = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+            dates.append(f"{what} {date.day} {date:%B %Y}")
+    return ", ".join(dates)
 
 
 def _samples(record: RunRecord) -> Picture | Missing:
-    sheets = sample_sheets(record.folder)
+    sheets = find_grids(record.folder)
     if not sheets:
         return Missing("There are no samples yet; training makes them", "cxrgan train --resume RUN")
     step, file = list(sheets.items())[-1]
@@ -180,7 +185,7 @@ def _samples(record: RunRecord) -> Picture | Missing:
 
 def thumbnail(record: RunRecord, wide: int) -> Picture | None:
     """The first few of the newest samples."""
-    sheets = sample_sheets(record.folder)
+    sheets = find_grids(record.folder)
     if not sheets:
         return None
     step, file = list(sheets.items())[-1]
@@ -235,7 +240,7 @@ def _best(best: Row) -> str:
 
 def _over_time(record: RunRecord) -> list[Picture]:
     """The same few images at a quarter of the run, half-way, three quarters and the end."""
-    sheets = sample_sheets(record.folder)
+    sheets = find_grids(record.folder)
     if len(sheets) < 2:
         return []
     chosen = sorted({min(sheets, key=lambda step: abs(step - share * max(sheets))) for share in MOMENTS})
@@ -251,18 +256,13 @@ def _over_time(record: RunRecord) -> list[Picture]:
     ]
 
 
-def _beside_real(record: RunRecord) -> list[Picture]:
+def _beside_real(record: RunRecord, samples: Picture | Missing) -> list[Picture]:
     """The real half of `real-and-fake-*.png`, the same at start and end, beside the newest samples."""
-    files, sheets = sorted(record.folder.samples.glob("real-and-fake-*.png")), sample_sheets(record.folder)
-    if not files or not sheets:
+    files = sorted(record.folder.samples.glob("real-and-fake-*.png"))
+    if not files or isinstance(samples, Missing):
         return []
-    config = record.info.config
-    step, newest = list(sheets.items())[-1]
-    alt, caption = f"Generated chest X-rays after step {step}", f"Generated, after step {count(step)}"
-    return [
-        real(files[0], config, wide=HALF, alt="Real chest X-rays", caption="Real, drawn at random"),
-        generated(newest, config, wide=HALF, alt=alt, caption=caption),
-    ]
+    real_ones = real(files[0], record.info.config, wide=LARGE, alt="Real chest X-rays", caption="Real, drawn at random")
+    return [real_ones, replace(samples, caption="Generated, the samples from above")]
 
 
 def _settings(info: RunInfo) -> dict[str, list[Setting]]:

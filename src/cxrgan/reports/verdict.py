@@ -109,7 +109,7 @@ def _evaluated(evaluation: Values) -> tuple[dict[str, Values], str]:
 def _while_training(row: Row) -> tuple[dict[str, Values], str]:
     """The same of a measurement in the log; old ones do not say what other real images get."""
     names = {BEST_BY: "frechet_floor", "precision": "precision_floor", "recall": "recall_floor"}
-    rows = {
+    rows: dict[str, Values] = {
         name: {"value": row[name], "floor": row.get(floor)}
         for name, floor in names.items()
         if row.get(name) is not None

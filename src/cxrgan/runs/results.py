@@ -127,14 +127,15 @@ def read_sweep(file: Path) -> tuple[Values, list[Result]]:
 
 def _result(part: Fields) -> Result:
     """An experiment; of its measurements, what is drawn."""
-    published = part.table("published") if part.values.get("published") is not None else None
-    evaluation = part.table("evaluation")
+    published, evaluation = None, part.table("evaluation")
+    if part.values.get("published") is not None:
+        printed = part.table("published")
+        published = Published(printed.number("inception_score"), printed.number("fid", 0), printed.text("note"))
     return Result(
         name=part.text("name"),
         state=part.text("state"),
         config=from_dict(part.table("config").values, TrainConfig(), where=f"{part.where}, config"),
-        published=published
-        and Published(published.number("inception_score"), published.number("fid"), published.text("note")),
+        published=published,
         seconds=part.optional_number("seconds"),
         verdict=part.optional_text("verdict"),
         evaluation=_evaluation(evaluation) if evaluation.values else {},

@@ -63,7 +63,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class SweepPage:
+class ExperimentsPage:
     """All that is shown of a folder of runs. Texts are plain: the template escapes them."""
 
     name: str
@@ -94,13 +94,13 @@ class SweepPage:
             ("curves", self.curves_title, self.curves),
             ("pairs", "Side by side", self.pairs),
             ("settings", "Settings", self.runs),
-            ("tables", "More tables", self.others),
+            *((f"table-{index}", table.title, True) for index, table in enumerate(self.others, start=1)),
             ("notes", "Notes", self.notes),
         ]
         return [(name, title) for name, title, shown in found if shown]
 
 
-def sweep_page(target: Path, *, with_real: bool) -> SweepPage:
+def experiments_page(target: Path, *, with_real: bool) -> ExperimentsPage:
     """UserError where there is neither a run folder in it nor an experiments.json."""
     records = {file.parent.name: read_run(RunFolder(file.parent)) for file in sorted(target.glob("*/config.json"))}
     page, results = read_sweep(target / "experiments.json")
@@ -114,7 +114,7 @@ def sweep_page(target: Path, *, with_real: bool) -> SweepPage:
     pictures = {name: thumbnail(record, THUMBNAIL) for name, record in records.items()}
     runs = [_run(result, anchors, pictures, is_best=result in ranked[:1]) for result in results]
     curves_title, curves = _curves(results, records)
-    return SweepPage(
+    return ExperimentsPage(
         name=target.resolve().name,
         about=page["about"] if page else f"{count(len(records))} runs: {', '.join(records)}.",
         best=_best(results, ranked),
@@ -161,9 +161,11 @@ def _run(result: Result, anchors: Mapping[str, str], pictures: Mapping[str, Pict
 def _best(results: Sequence[Result], ranked: Sequence[Result]) -> str:
     """Which run is marked as the best and by what, or why none is."""
     if ranked:
+        sizes = {result.config.model.image_size for result in ranked}
         return (
             f"{ranked[0].name} has the lowest Fréchet distance of the {count(len(ranked))} finished runs: "
             f"{number(distance(ranked[0]))}."
+            + (" Each is measured against real images of its own size." if len(sizes) > 1 else "")
         )
     if any(distance(result) is not None for result in results):
         return "No run is marked as the best: they were measured with different networks or numbers of images."
@@ -204,9 +206,10 @@ def _pairs(results: Sequence[Result], ranked: Sequence[Result], pictures: Mappin
 
 
 def _pair(first: Result, second: Result, pictures: Mapping[str, Picture | None]) -> Pair:
-    changed = {
-        name: values for name, values in differences(first.config, second.config).items() if name != "model.num_classes"
-    }
+    changed = differences(first.config, second.config)
+    changed.pop("model.num_classes", None)  # it follows from `conditional` and the data
+    if first.config.steps and second.config.steps:
+        changed.pop("epochs", None)  # they say nothing beside a length in steps
     found = [pictures.get(result.name) for result in (first, second)]
     return Pair(
         names=(first.name, second.name),
