@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cxrgan.console import ProgressBar, duration, speaking
+from cxrgan.console import ProgressBar, duration, note, speaking
 from cxrgan.data import prepare as preparing
 from cxrgan.data.dataset import Dataset, load_dataset, load_held_out
 from cxrgan.errors import RunError, UserError
@@ -36,9 +36,10 @@ from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.grids import find_grids, read_grid
 from cxrgan.runs.log import History, LogReader
 from cxrgan.runs.results import read_evaluation
+from cxrgan.training.budget import check_disk, plan, seconds_of
 from cxrgan.training.doctor.diagnose import Diagnosis, diagnose, diagnose_run, write_diagnosis
 from cxrgan.training.doctor.readings import Readings
-from cxrgan.training.loop import Observer, start
+from cxrgan.training.loop import Evaluator, Observer, resolved, start
 from cxrgan.training.loop import train as train_loop
 from cxrgan.training.observers import Doctor, LiveLine, Plots
 
@@ -72,6 +73,7 @@ def train(
     *,
     recipe: str | TrainConfig | None = None,
     settings: Mapping[str, Any] | None = None,
+    time: str | None = None,
     observers: Sequence[Observer] = (),
     progress: bool | None = None,
 ) -> "Run":
@@ -79,15 +81,18 @@ def train(
 
     `recipe` is the name of one, or a whole configuration; left out, the one that is recommended for the size of the
     images. `settings` are put over it, named as in `cxrgan train --help` and nested as in a TOML file:
-    `{"epochs": 10, "conditional": True, "model": {"ngf": 32}}`.
+    `{"epochs": 10, "conditional": True, "model": {"ngf": 32}}`. `time`, such as `2h` or `90min`, is
+    a budget in place of a length: the first steps are timed, and the run gets as many as fit into it.
     """
     dataset = _train_split(data)
     name = recipe if isinstance(recipe, str) else "custom" if recipe else recommended(dataset.image_size)
     base = recipe if isinstance(recipe, TrainConfig) else named(name)
     base = base if recipe else fitted(base, dataset.image_size)
     config = with_values(settings or {}, base, where="settings")
-    folder = start(config, dataset, Path(run), recipe=name, data=str(dataset.path.resolve()))
     with speaking(progress):
+        if time is not None:
+            config = in_time(config, dataset, time, Path(run))
+        folder = start(config, dataset, Path(run), recipe=name, data=str(dataset.path.resolve()))
         carry_on(folder, folder.read_info().config, dataset, observers=observers)
     return Run(folder.path)
 
@@ -241,10 +246,7 @@ def carry_on(
     `rulers` that can be had. Raises what the loop raises, after the diagnosis, which is then a note of the error.
     """
     num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
-    evaluator = None
-    if config.evaluate_every:
-        networks, _ = load_networks(rulers, device=config.device)
-        evaluator = make_evaluator(dataset.images, networks, cache=cache_folder())
+    evaluator = _evaluator(config, dataset, rulers)
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
     relativistic = config.loss == "relativistic"
     with ProgressBar(on_screen, num_steps, done=done) as bar:
@@ -260,6 +262,27 @@ def carry_on(
                 error.add_note(str(_conclude(folder, log, readings)))
             raise
     return last, _conclude(folder, log, readings)
+
+
+def in_time(config: TrainConfig, dataset: Dataset, time: str, run: Path) -> TrainConfig:
+    """`config` with as many steps as fit into `time`, as the first ones go on this machine; says what is planned.
+
+    The steps are part of the run's settings from then on: a stop and a resume keep the plan. UserError where the disk
+    below `run` has no room for it.
+    """
+    seconds = seconds_of(time)
+    ready = resolved(config, dataset)
+    planned = plan(ready, dataset, seconds, _evaluator(ready, dataset, ("domain",)))
+    check_disk(planned, run)
+    note(f"On {ready.device} in {ready.precision}, {planned}")
+    return replace(config, steps=planned.steps)
+
+
+def _evaluator(config: TrainConfig, dataset: Dataset, rulers: Sequence[Ruler]) -> Evaluator | None:
+    if not config.evaluate_every:
+        return None
+    networks, _ = load_networks(rulers, device=config.device)
+    return make_evaluator(dataset.images, networks, cache=cache_folder())
 
 
 def data_of(folder: RunFolder, data: AnyPath | Dataset | None = None) -> Dataset:

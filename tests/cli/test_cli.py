@@ -121,7 +121,7 @@ def test_a_resumed_run_refuses_another_learning_rate(
     ("arguments", "message"),
     [
         (["train"], "name the dataset and the run"),
-        (["train", "--epochs", "2", "--steps", "3"], "both --epochs and --steps are given"),
+        (["train", "--epochs", "2", "--steps", "3"], "--epochs and --steps are given; one of them"),
         (["train", "--resume", "run", "--recipe", "exp4", "--config", "a.toml"], "leave out --recipe and --config"),
         (["train", "--seed", "99999999999999999999"], "seed is 99999999999999999999, but must be at most"),
         (["train", "--data", "nowhere", "--run", "run"], "nowhere is not a dataset folder; make one with"),
@@ -256,7 +256,7 @@ def test_help_begins_with_the_six_options_that_a_beginner_needs(capsys: pytest.C
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     flags = re.findall(r"^.{0,2}(--[a-z][a-z-]+)", capsys.readouterr().out, flags=re.MULTILINE)
-    assert flags[:6] == ["--data", "--run", "--recipe", "--conditional", "--epochs", "--resume"]
+    assert flags[:6] == ["--data", "--run", "--recipe", "--conditional", "--time", "--resume"]
 
 
 def test_every_setting_has_one_option_and_its_explanation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,10 @@ from cxrgan.training.loop import start, train
 from cxrgan.training.step import Step, new_players
 
 CPU = torch.device("cpu")
-FINAL = {"final_lr": 1.25e-4, "final_gradient_penalty": 0.0025, "final_beta2": 0.999, "final_ema_halflife": 40_000}
-SCHEDULED = replace(FAST_64, **FINAL)
+FINAL = ("final_lr", "final_gradient_penalty", "final_beta2", "final_ema_halflife")
+SCHEDULED = replace(
+    FAST_64, final_lr=1.25e-4, final_gradient_penalty=0.0025, final_beta2=0.999, final_ema_halflife=40_000
+)
 SMALL = replace(
     TINY,
     model=replace(TINY.model, networks="stable"),
@@ -37,6 +39,10 @@ SMALL = replace(
 )
 
 
+def without_schedule(config: TrainConfig) -> TrainConfig:
+    return replace(config, final_lr=None, final_gradient_penalty=None, final_beta2=None, final_ema_halflife=None)
+
+
 def test_half_a_cosine_leads_from_the_first_to_the_final_values() -> None:
     first, half, last = (rates(SCHEDULED, step, 1000) for step in (0, 500, 1000))
     assert first == Rates(5e-4, 0.025, 0.99, 10_000)
@@ -49,7 +55,7 @@ def test_half_a_cosine_leads_from_the_first_to_the_final_values() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_without_final_values_nothing_changes(name: str) -> None:
-    config = replace(RECIPES[name], **dict.fromkeys(FINAL, None))
+    config = without_schedule(RECIPES[name])
     fixed = Rates(config.lr, config.gradient_penalty, config.beta2, config.ema_halflife)
     assert {rates(config, step, 100) for step in (0, 1, 50, 100)} == {fixed}
 
@@ -58,9 +64,7 @@ def test_without_final_values_nothing_changes(name: str) -> None:
 def test_a_step_is_that_of_the_rates_at_its_place(number: int) -> None:
     """Bit for bit: what a schedule says is what the step does."""
     now = rates(SMALL, number, 12)
-    fixed = replace(
-        SMALL, **dict.fromkeys(FINAL, None), lr=now.lr, gradient_penalty=now.gradient_penalty, beta2=now.beta2
-    )
+    fixed = replace(without_schedule(SMALL), lr=now.lr, gradient_penalty=now.gradient_penalty, beta2=now.beta2)
     real = torch.randint(0, 256, (8, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     made = []
     for config, num_steps in ((SMALL, 12), (fixed, 99)):

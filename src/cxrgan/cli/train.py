@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from cxrgan.runs.folder import RunFolder
     from cxrgan.training.loop import Observer
 
-FIRST = ("conditional", "epochs")
-"""Settings that stand among the options a beginner needs."""
-
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "length": ("steps", "batch_size", "seed"),
+    "length": ("epochs", "steps", "batch_size", "seed"),
     "game": (
         *("loss", "gradient_penalty", "penalty_every", "penalty_images", "augment", "ema_halflife"),
         *("final_gradient_penalty", "final_ema_halflife"),
@@ -70,8 +67,9 @@ class Train:
     stable-256. The reports' own are dcgan and exp1 to exp6."""
     conditional: bool = TrainConfig.conditional
     """Learn to make images of a given class; every training image must have a label."""
-    epochs: float = TrainConfig.epochs
-    """Passes over the training images; the length of the run unless --steps is given."""
+    time: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    """How long to train, such as 2h or 90min: the first steps are timed, and as many are made as fit. If left out, the
+    length is that of --epochs or --steps."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """A run folder to continue from its newest checkpoint; --epochs or --steps may ask for more."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -102,7 +100,6 @@ class Train:
 
         return cls(
             conditional=config.conditional,
-            epochs=config.epochs,
             length=taken(Length, config),
             game=taken(Game, config),
             optimiser=taken(Optimiser, config),
@@ -117,10 +114,10 @@ class Train:
         groups = (self.length, self.game, self.optimiser, self.output, self.machine)
         values = {name: value for group in groups for name, value in vars(group).items()}
         model = ModelConfig(**vars(self.networks))
-        return TrainConfig(model=model, conditional=self.conditional, epochs=self.epochs, **values)
+        return TrainConfig(model=model, conditional=self.conditional, **values)
 
     def run(self) -> int:
-        from cxrgan.api import data_of
+        from cxrgan.api import data_of, in_time
         from cxrgan.console import duration
         from cxrgan.data.dataset import load_dataset
         from cxrgan.runs.folder import RunFolder
@@ -140,6 +137,8 @@ class Train:
                 raise UserError("name the dataset and the run: cxrgan train --data DIR --run DIR (or --resume DIR)")
             dataset = load_dataset(self.data)
             name = "custom" if self.config else self.recipe or recommended(dataset.image_size)
+            if self.time is not None:
+                settings = in_time(settings, dataset, self.time, self.run_folder)
             folder = start(settings, dataset, self.run_folder, recipe=name, data=str(self.data.resolve()))
         config = settings if self.resume else folder.read_info().config
         status = train(folder, config, dataset, tensorboard=self.tensorboard, wandb=self.wandb)
@@ -185,11 +184,14 @@ def parse(arguments: Sequence[str]) -> Train:
 def _settings(arguments: Sequence[str]) -> TrainConfig:
     """What the flags start from: the resumed run's settings, or the recipe with the TOML file over it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("data", "recipe", "config", "resume", "run", "epochs", "steps"):
+    for name in ("data", "recipe", "config", "resume", "run", "epochs", "steps", "time"):
         parser.add_argument(f"--{name}", nargs="?")  # one without its value is for the real parser to refuse
     chosen, _ = parser.parse_known_args(arguments)
-    if chosen.epochs and chosen.steps:
-        raise UserError("both --epochs and --steps are given; one of them says how long the run is")
+    lengths = [f"--{name}" for name in ("epochs", "steps", "time") if getattr(chosen, name)]
+    if len(lengths) > 1:
+        raise UserError(f"{' and '.join(lengths)} are given; one of them says how long the run is")
+    if chosen.resume and chosen.time:
+        raise UserError("--time plans a new run; a resumed run keeps its plan, or give a new length with --steps")
     if chosen.resume:
         new_run = [f"--{name}" for name in ("recipe", "config", "run") if getattr(chosen, name)]
         if new_run:

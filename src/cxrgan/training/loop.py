@@ -59,11 +59,7 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
     `recipe` and `data` are the names stored in config.json. UserError if the data do not fit the configuration, or
     the folder is not empty.
     """
-    _check_fits(config, dataset)
-    if config.conditional:
-        config = replace(config, model=replace(config.model, num_classes=len(dataset.classes)))
-    folder, config = RunFolder(path), settled(config)
-    _try_to_build(config)
+    folder, config = RunFolder(path), resolved(config, dataset)
     classes = class_counts(dataset) if config.conditional else {}
     folder.create(
         RunInfo(
@@ -80,6 +76,16 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
     return folder
 
 
+def resolved(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """`config` as a run of `dataset` on this machine has it: classes, device, precision; UserError if it cannot be."""
+    _check_fits(config, dataset)
+    if config.conditional:
+        config = replace(config, model=replace(config.model, num_classes=len(dataset.classes)))
+    config = settled(config)
+    _try_to_build(config)
+    return config
+
+
 def _try_to_build(config: TrainConfig) -> None:
     """UserError if the machine lacks the memory for the networks, before a run folder is made."""
     try:
@@ -89,6 +95,11 @@ def _try_to_build(config: TrainConfig) -> None:
             f"cannot build the networks of {config.model.num_weights:,} weights on {config.device}: "
             f"{str(error).splitlines()[0]}; make them smaller with --ngf and --ndf, or close other programs"
         ) from error
+
+
+def epoch_steps(config: TrainConfig, num_images: int) -> int:
+    """Steps of an epoch, the last batch of which may be one that the next epoch completes."""
+    return math.ceil(num_images / config.batch_size)
 
 
 def class_counts(dataset: Dataset) -> dict[str, int]:
@@ -130,7 +141,7 @@ def train(
         device = torch.device(config.device)
         num_images = len(dataset.images)
         num_steps = config.num_steps(num_images)
-        epoch = math.ceil(num_images / config.batch_size)
+        epoch = epoch_steps(config, num_images)
         sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
 
         players = new_players(config, device)
