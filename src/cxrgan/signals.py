@@ -54,6 +54,7 @@ def interruptible(run: Callable[[], int]) -> int | None:
     except KeyboardInterrupt:  # one that `_again` asked for anew came when the handlers were taken back already
         status = 130 if status == 130 else None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exec("pass")  # CPython forgets an interrupt in an exec before, as dataclasses have, which would end it by SIGINT
     return status
 
 

@@ -203,6 +203,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def test_an_interrupt_within_text_that_is_executed_ends_with_the_status_too(tmp_path: Path) -> None:
+    """CPython remembers it, and would end a module run by -m by SIGINT, whatever the status."""
+    (tmp_path / "interrupted.py").write_text(
+        "import sys\nfrom cxrgan.signals import interruptible\n"
+        "status = interruptible(lambda: exec('raise KeyboardInterrupt'))\nsys.exit(130 if status is None else 7)\n"
+    )
+    ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path)
+    assert ended.returncode == 130
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("module", ["tyro", "torch.version"])  # before `cxrgan.cli.main` is there, and within it
 def test_ctrl_c_while_modules_are_loaded_is_one_line(module: str, tmp_path: Path, made: Path) -> None:
