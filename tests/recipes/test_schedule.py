@@ -124,6 +124,15 @@ def test_a_run_that_is_made_longer_follows_the_longer_schedule_from_then_on(data
     assert longer.read_info().config.steps == 12
 
 
+def test_a_run_without_a_schedule_may_be_given_one_for_its_rest(dataset: Dataset, tmp_path: Path) -> None:
+    folder = trained(tmp_path / "run", dataset, without_schedule(SMALL), 6)
+    train(folder, replace(folder.read_info().config, steps=12, final_lr=1e-6), dataset)
+    assert folder.read_info().config.final_lr == 1e-6
+    plain = trained(tmp_path / "plain", dataset, without_schedule(SMALL), 6, 12)
+    assert weights(folder, 6) == weights(plain, 6)
+    assert weights(folder, 12) != weights(plain, 12)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

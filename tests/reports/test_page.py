@@ -276,7 +276,7 @@ def test_a_picture_of_another_name_among_the_samples_is_no_grid(run: Path) -> No
 def test_settings_that_are_not_the_recipes_are_marked(run: Path) -> None:
     text = report(run).text
     assert "batch_size8 recipe: 64" in text
-    assert "lr0.0002\nbeta1" in text
+    assert "lr0.0002\nfinal_lrnot set\nbeta1" in text
     assert "device" in text
     assert "cpu recipe" not in text  # what `auto` became
 

@@ -22,7 +22,7 @@ from cxrgan.experiments.published import MEASURED_EVERY, RULERS_DURING, Experime
 from cxrgan.experiments.workers import Processes
 from cxrgan.files import trouble, write_json
 from cxrgan.lines import say
-from cxrgan.recipes.config import TrainConfig, check_same, with_values
+from cxrgan.recipes.config import OUTSIDE, TrainConfig, check_same, with_values
 from cxrgan.recipes.named import recipe
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.results import read_evaluation
@@ -170,7 +170,7 @@ def check(sweep: Sweep, experiment: Experiment) -> None:
     folder = sweep.folder(experiment)
     if folder.config_file.exists():
         info, data = folder.read_info(), sweep.data.get(experiment.config.model.image_size)
-        check_same(info.config, sweep.config(experiment), where=str(folder.path))
+        check_same(info.config, sweep.config(experiment), where=str(folder.path), free=OUTSIDE)
         if data:
             manifest = read_manifest(data)
             other = info.other_data(sha256=manifest.images_sha256, identity=manifest.identity)

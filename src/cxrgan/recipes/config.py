@@ -1,7 +1,7 @@
 """The settings of a training run, as one frozen value."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -137,7 +137,7 @@ _AT_LEAST = {
     "keep_checkpoints": 1,
 }
 
-FREE_TO_CHANGE = frozenset(
+OUTSIDE = frozenset(
     {
         "epochs",
         "steps",
@@ -153,7 +153,10 @@ FREE_TO_CHANGE = frozenset(
         "keep_checkpoints",
     }
 )
-"""Settings that may change on resume: how long and where a run goes and what it writes, not what it computes."""
+"""Settings of how long and where a run goes and what it writes, not of what it computes."""
+
+FREE_TO_CHANGE = OUTSIDE | {"final_lr", "final_beta2", "final_gradient_penalty", "final_ema_halflife"}
+"""Settings that may change on resume: those, and how the rest of the run goes."""
 
 
 def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str) -> TrainConfig:
@@ -161,9 +164,9 @@ def with_values(values: Mapping[str, Any], settings: TrainConfig, *, where: str)
     return from_dict(values, replace(settings, steps=None) if "epochs" in values else settings, where=where)
 
 
-def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str) -> None:
+def check_same(saved: TrainConfig, wanted: TrainConfig, *, where: str, free: Set[str] = FREE_TO_CHANGE) -> None:
     """UserError unless a run of `saved` can be resumed as `wanted`; it names the differences."""
-    changed = {name: pair for name, pair in differences(saved, wanted).items() if name not in FREE_TO_CHANGE}
+    changed = {name: pair for name, pair in differences(saved, wanted).items() if name not in free}
     if changed:
         listed = ", ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
         raise UserError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxrgan.console import duration
-from cxrgan.recipes.config import FREE_TO_CHANGE, TrainConfig
+from cxrgan.recipes.config import OUTSIDE, TrainConfig
 from cxrgan.recipes.named import DCGAN
 from cxrgan.reports.numbers import NONE, column, decimals, fixed, setting
 from cxrgan.reports.tables import UNEQUAL, is_unequal
@@ -63,7 +63,7 @@ def settings_columns(results: Sequence[Result]) -> list[Column]:
 def settings_row(config: TrainConfig) -> dict[str, Any]:
     """The settings with columns of their own, and the others that decide a result and are not those of the DCGAN."""
     model = config.model
-    changed = {name: new for name, (_, new) in differences(DCGAN, config).items() if name not in SHOWN | FREE_TO_CHANGE}
+    changed = {name: new for name, (_, new) in differences(DCGAN, config).items() if name not in SHOWN | OUTSIDE}
     return {
         "pixels": model.image_size,
         "latent": f"{model.latent_channels}x{model.latent_size}x{model.latent_size}",

@@ -9,7 +9,7 @@ from typing import Any
 from cxrgan.console import duration
 from cxrgan.data.dataset import Manifest, read_manifest
 from cxrgan.errors import UserError
-from cxrgan.recipes.config import FREE_TO_CHANGE
+from cxrgan.recipes.config import OUTSIDE
 from cxrgan.recipes.named import RECIPES
 from cxrgan.reports.chart import Line, chart
 from cxrgan.reports.command import command
@@ -281,10 +281,8 @@ def _settings(info: RunInfo) -> dict[str, list[Setting]]:
 
     return {
         "Networks": list(shown(model)),
-        "Training": list(shown({name: value for name, value in settings.items() if name not in FREE_TO_CHANGE})),
-        "Length, place and files": list(
-            shown({name: value for name, value in settings.items() if name in FREE_TO_CHANGE})
-        ),
+        "Training": list(shown({name: value for name, value in settings.items() if name not in OUTSIDE})),
+        "Length, place and files": list(shown({name: value for name, value in settings.items() if name in OUTSIDE})),
     }
 
 
