@@ -31,6 +31,8 @@ class Generate:
     """Two seeds: interpolate between them instead, as a strip and a GIF."""
     frames: int = 12
     """Images of the interpolation, both ends included."""
+    truncation: float = 1.0
+    """Below 1, more typical and less varied images; above 1, up to 2, more varied and less typical ones."""
     best: bool = False
     """Take the best checkpoint that `train --evaluate-every` found, not the newest."""
 
@@ -41,10 +43,10 @@ class Generate:
         check_free(self.out, "the images")
         generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
-            images = generator.interpolate(self.interpolate, self.frames, self.label)
+            images = generator.interpolate(self.interpolate, self.frames, self.label, truncation=self.truncation)
             write_interpolation(images, self.interpolate, self.out)
         else:
-            samples = generator.sample(self.num, self.seed, self.label)
+            samples = generator.sample(self.num, self.seed, self.label, truncation=self.truncation)
             images = samples.images
             samples.save(self.out, self.format)
         say(f"{len(images)} synthetic images of step {generator.step} in {self.out}")

@@ -18,6 +18,7 @@ from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder
 from cxrgan.generation.samples import Samples
 from cxrgan.generation.shipped import GENERATORS, read_generator
 from cxrgan.lines import pasted
+from cxrgan.models import stable
 from cxrgan.models.build import build_generator
 from cxrgan.models.config import ModelConfig
 from cxrgan.runs.checkpoint import load_network
@@ -25,6 +26,9 @@ from cxrgan.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+MAX_TRUNCATION = 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,16 +48,27 @@ class TrainedGenerator:
         classes = f", classes {', '.join(self.classes)}" if self.classes else ""
         return f"TrainedGenerator({self.name}: {size} x {size} pixels{classes}, step {self.step})"
 
-    def sample(self, num: int, seed: int = 0, label: str | None = None) -> Samples:
+    def sample(self, num: int, seed: int = 0, label: str | None = None, *, truncation: float = 1.0) -> Samples:
         """Images of the seeds `seed` to `seed + num - 1`: (num, M, M) uint8 with their classes and seeds.
 
         All of the class `label`, or of classes drawn as often as training had them. The image of a seed and a class is
-        the same whatever else is asked for with it.
+        the same whatever else is asked for with it. `truncation`, from 0 to 2, is `stable.Truncated`'s psi: below 1 the
+        images are more typical and less varied.
         """
         indices, seeds = self._indices(num, seed, label), range(seed, seed + num)
         names = list(self.classes) or [""]
-        images = self.render(seed_latents(self.config, seeds, indices))
+        images = render(self._truncated(truncation), seed_latents(self.config, seeds, indices)).numpy()
         return Samples(images, tuple(names[index] for index in indices), tuple(seeds))
+
+    def _truncated(self, psi: float) -> nn.Module:
+        """The network, or one whose styles are truncated; UserError where it cannot be."""
+        if psi == 1:
+            return self.network
+        if not 0 <= psi <= MAX_TRUNCATION:
+            raise UserError(f"the truncation is {psi}, but must be from 0 to {MAX_TRUNCATION}; 1 is none")
+        if not isinstance(self.network, stable.Generator):
+            raise UserError(f"{self.name} has no styles to truncate: leave truncation out, or use a stable recipe")
+        return stable.Truncated(self.network, self.config, psi)
 
     def _indices(self, num: int, seed: int, label: str | None) -> torch.Tensor:
         if num < 1 or not 0 <= seed <= MAX_SEED - num + 1:
@@ -65,7 +80,9 @@ class TrainedGenerator:
             raise UserError(f"the generator makes no images of {label!r}: {known}")
         return torch.full((num,), list(self.classes).index(label))
 
-    def interpolate(self, seeds: tuple[int, int], num: int, label: str | None = None) -> "NDArray[np.uint8]":
+    def interpolate(
+        self, seeds: tuple[int, int], num: int, label: str | None = None, *, truncation: float = 1.0
+    ) -> "NDArray[np.uint8]":
         """`num` images on the way from one seed to the other, both included: (num, M, M) uint8, all of one class.
 
         The way is the great circle between the two latents, along which a normal latent keeps its usual
@@ -82,11 +99,8 @@ class TrainedGenerator:
         way = [t * angle for t in torch.linspace(0, 1, num)]
         middle = [(torch.sin(angle - a) * first + torch.sin(a) * last) / torch.sin(angle) for a in way[1:-1]]
         latents = torch.stack([first, *middle, last])
-        return self.render(with_classes(latents, labels.expand(num), self.config.num_classes))
-
-    def render(self, latents: torch.Tensor) -> "NDArray[np.uint8]":
-        """Latents with their classes (N, L_ch + classes, L_w, L_w) float32 -> (N, M, M) uint8."""
-        images: NDArray[np.uint8] = render(self.network, latents).numpy()
+        latents = with_classes(latents, labels.expand(num), self.config.num_classes)
+        images: NDArray[np.uint8] = render(self._truncated(truncation), latents).numpy()
         return images
 
 

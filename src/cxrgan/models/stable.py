@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from cxrgan.models.config import STYLE_WIDTH, ModelConfig, halvings
 from cxrgan.models.convolution import Double, Halve
 
+NUM_OF_MEAN = 4096  # latents whose styles make the mean of a class
+
 
 class Generator(nn.Module):
     """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
@@ -29,11 +31,54 @@ class Generator(nn.Module):
         self.last = Double(widths[-1], config.channels)
 
     def forward(self, latents: Tensor) -> Tensor:
-        style = F.leaky_relu(self.style(latents.flatten(1)), 0.2)
+        return self.synthesise(latents, self.styles(latents))
+
+    def styles(self, latents: Tensor) -> Tensor:
+        """Latents -> the styles (N, S) that modulate every layer."""
+        return F.leaky_relu(self.style(latents.flatten(1)), 0.2)
+
+    def synthesise(self, latents: Tensor, style: Tensor) -> Tensor:
+        """Latents and their styles (N, S) -> images."""
         x = self.norms[0](self.first(latents), style)
         for double, norm in zip(self.doubles, self.norms[1:], strict=True):
             x = norm(double(x), style)
         return torch.tanh(self.last(x))
+
+
+class Truncated(nn.Module):
+    """A generator whose styles are pulled towards the mean style of their class: mean + psi (style - mean).
+
+    The truncation trick of StyleGAN (Karras et al. 2019). Below 1 images are more typical and less varied, above 1 more
+    varied and less typical; at 1 they are the generator's own. `docs/model-cards.md` has what it costs and brings.
+    """
+
+    means: Tensor
+
+    def __init__(self, generator: Generator, config: ModelConfig, psi: float) -> None:
+        super().__init__()
+        self.generator, self.psi, self.num_classes = generator, psi, config.num_classes
+        self.register_buffer("means", self._mean_styles(config))
+
+    @torch.no_grad()
+    def _mean_styles(self, config: ModelConfig) -> Tensor:
+        """(classes or 1, S), each over the same latents."""
+        device = next(self.generator.parameters()).device
+        latents = torch.randn(NUM_OF_MEAN, *config.latent_shape, generator=torch.Generator().manual_seed(0)).to(device)
+        if not config.num_classes:
+            return self.generator.styles(latents).mean(0, keepdim=True)
+        own = torch.eye(config.num_classes, device=device)[:, None, :, None, None]
+        side = config.latent_size
+        return torch.stack(
+            [
+                self.generator.styles(torch.cat([latents, one.expand(NUM_OF_MEAN, -1, side, side)], 1)).mean(0)
+                for one in own
+            ]
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
+        mean = latents[:, -self.num_classes :, 0, 0] @ self.means if self.num_classes else self.means
+        return self.generator.synthesise(latents, torch.lerp(mean, self.generator.styles(latents), self.psi))
 
 
 class ModulatedNorm(nn.Module):
