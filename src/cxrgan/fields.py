@@ -76,9 +76,9 @@ class Fields:
             self.refuse(name, " and ".join(["a number", *limits]))
         return float(value)
 
-    def optional_number(self, name: str) -> float | None:
-        """A finite number, or None where the field is null or absent."""
-        return None if self.values.get(name) is None else self.number(name)
+    def optional_number(self, name: str, least: float = -math.inf, most: float = math.inf) -> float | None:
+        """A finite number from `least` to `most`, or None where the field is null or absent."""
+        return None if self.values.get(name) is None else self.number(name, least, most)
 
     def table(self, name: str) -> "Fields":
         """A table inside this one."""

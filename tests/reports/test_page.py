@@ -12,6 +12,7 @@ from shutil import copytree
 import pytest
 from mutations import check_mutations, check_no_file
 from tiny import TINY, write_tiny_dataset
+from written import DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
 
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
@@ -22,37 +23,6 @@ from cxrgan.training.doctor.diagnose import Diagnosis, write_diagnosis
 from cxrgan.training.loop import start, train
 
 EVIL = "<script>alert(1)</script>"
-EXPERIMENT = {
-    "name": "exp2",
-    "state": "finished",
-    "config": asdict(TINY),
-    "published": {"inception_score": 1.7195, "fid": 0.7332, "note": ""},
-    "seconds": 60.0,
-    "verdict": "healthy",
-    "evaluation": {},
-    "measured": [{"step": 3, "frechet_distance": 9.0, "frechet_floor": 1.0, "precision": 0.5, "recall": None}],
-}
-ROW = {
-    "metric": "frechet_distance",
-    "value": 7.25,
-    "std": None,
-    "floor": 2.5,
-    "ratio": 2.9,
-    "features": "cxr-domain-v1",
-    "tap": "features",
-    "resize": "antialiased bilinear to 128",
-    "n_real": 40,
-    "n_fake": 40,
-    "n_floor": 20,
-    "split": "train",
-    "label": None,
-    "seed": 0,
-}
-
-
-def sweep_page(rows: list[dict[str, object]], words: str) -> dict[str, object]:
-    """What `cxrgan experiments` writes for the report, with these words at every place for words."""
-    return {"page": {"about": words, "tables": [{"title": words, "rows": rows, "note": words}], "notes": [words]}}
 
 
 class Page(HTMLParser):
@@ -346,11 +316,6 @@ def test_a_seed_that_is_no_number_reaches_no_page(seed: object, run: Path) -> No
     with pytest.raises(UserError, match=r"evaluation\.json, rows\[0\]: seed is .* but must be a whole number"):
         report(run)
     assert not (run / "report.html").exists()
-
-
-DRAWN = ROW | {"floor_std": 0.1, "n_floor": [20, 20], "floor_draws": 16, "floor_corrected": True}
-UNMEASURED = {"metric": "all", "value": None, "note": "no network", "features": "inception"}
-FINDING = {"name": "noise", "since": 3, "evidence": "grain 0", "advice": "a lower --lr"}
 
 
 @pytest.mark.parametrize(

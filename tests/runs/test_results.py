@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mutations import check_mutations, check_no_file
-from test_page import DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
+from written import DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
 
 from cxrgan.errors import UserError
 from cxrgan.runs.results import read_diagnosis, read_evaluation, read_failure, read_sweep

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "length": ("epochs", "steps", "batch_size", "seed"),
     "game": (
-        *("loss", "gradient_penalty", "penalty_every", "penalty_images", "augment", "ema_halflife"),
+        *("loss", "gradient_penalty", "penalty_every", "penalty_images", "augment", "augment_target", "ema_halflife"),
         *("final_gradient_penalty", "final_ema_halflife"),
     ),
     "optimiser": ("lr", "beta1", "beta2", "final_lr", "final_beta2"),

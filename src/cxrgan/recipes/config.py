@@ -50,6 +50,9 @@ class TrainConfig:
     """Real images, and as many generated ones, that the gradient penalty is computed on."""
     augment: float = 0.0
     """Probability of each augmentation of what D sees (shift, brightness, contrast); 0 turns it off."""
+    augment_target: float = 0.0
+    """Adapt `augment`, which is then where it begins, so that overfitting on held-out images (r_v) stays here; 0 keeps
+    it fixed. StyleGAN2-ADA has 0.5."""
     conditional: bool = False
     """Learn to generate images of a chosen class; every training image needs a label."""
     ema_halflife: int = 0
@@ -108,6 +111,8 @@ class TrainConfig:
                 raise UserError(f"final_{name} is given, but {name} is 0, which turns it off; give both")
         if not 0 <= self.augment <= 1:
             raise UserError(f"augment is {self.augment}, but must be a probability from 0 to 1")
+        if not 0 <= self.augment_target < 1:
+            raise UserError(f"augment_target is {self.augment_target}, but must be from 0 to below 1, such as 0.5")
         if self.model.num_classes and not self.conditional:
             raise UserError("num_classes cannot be set: --conditional takes it from the dataset")
         for name in ("beta1", "beta2", "final_beta2"):

@@ -80,6 +80,12 @@ OPINION = Panel(
     "Mean logits. If unseen real images lie far below training images, the discriminator is memorising these.",
 )
 
+AUGMENTATION = Panel(
+    "Augmentation that adapts",
+    (Series("augment", "probability", "generated"), Series("r_v", "overfitting (r_v)", "real")),
+    "The probability rises while r_v, measured on unseen real images, is above its target, and falls while below.",
+)
+
 
 def game(*, relativistic: bool) -> Panel:
     """How well D tells real from generated; a relativistic D knows differences only, its D(x) alone says nothing."""
@@ -88,7 +94,7 @@ def game(*, relativistic: bool) -> Panel:
 
 def panels(*, relativistic: bool) -> tuple[Panel, ...]:
     """All that is shown of a run."""
-    return (LOSSES, game(relativistic=relativistic), DISTANCE, PRECISION_RECALL, SAMPLES, OPINION)
+    return (LOSSES, game(relativistic=relativistic), DISTANCE, PRECISION_RECALL, SAMPLES, OPINION, AUGMENTATION)
 
 
 def names(*shown: Panel) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ class Progress:
 
     step: int
     seconds: float
+    augment: float | None = None
+    """The probability of augmentation, where it adapts."""
 
 
 def save_checkpoint(
@@ -67,7 +69,9 @@ def load_checkpoint(
     saved = from_dict(state.table("config").values, TrainConfig(), where=f"{state.where}, config")
     check_same(saved, config, where=str(path))
     progress, step = state.table("progress"), int(path.name.removeprefix("step-"))
-    found = Progress(progress.whole("step", step, step), progress.number("seconds", 0))
+    found = Progress(
+        progress.whole("step", step, step), progress.number("seconds", 0), progress.optional_number("augment", 0, 1)
+    )
     for name, network in networks.items():
         load_network(path, name, network)
     for name, optimizer in optimizers.items():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cxrgan.console import warn
-from cxrgan.data.dataset import Dataset, batch_indices
+from cxrgan.data.dataset import Dataset, batch_indices, load_held_out
 from cxrgan.device import can_compile, choose_device, choose_precision, full_float32
 from cxrgan.errors import RunError, UserError
 from cxrgan.generation.latents import render, seed_labels, seed_latents
@@ -27,7 +27,8 @@ from cxrgan.recipes.config import TrainConfig, check_same
 from cxrgan.runs.checkpoint import Progress, load_checkpoint, save_checkpoint
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import Best, Row, append_rows, cut_after
-from cxrgan.training.probe import opinion, sample_health
+from cxrgan.training.adapt import ADAPT_EVERY, adapted, overfitting
+from cxrgan.training.probe import Opinion, opinion, sample_health
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
 def resolved(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """`config` as a run of `dataset` on this machine has it: classes, device, precision; UserError if it cannot be."""
     _check_fits(config, dataset)
+    if config.augment_target:
+        _check_adapts(config, load_held_out(dataset.path))
     if config.conditional:
         config = replace(config, model=replace(config.model, num_classes=len(dataset.classes)))
     config = settled(config)
@@ -137,6 +140,7 @@ def train(
         check_same(info.config, config, where=str(folder.path))
         _check_same_data(info, dataset)
         _check_fits(config, dataset)
+        _check_adapts(config, held_out)
 
         device = torch.device(config.device)
         num_images = len(dataset.images)
@@ -153,6 +157,8 @@ def train(
         best = Best()
         _warn_of_hole(cut_after(folder.metrics_file, progress.step, best.add), progress.step, folder)
         train_step = Step(config, players, device, num_steps)
+        if config.augment_target and progress.augment is not None:
+            train_step.augment = progress.augment
         images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
         fixed_latents = _first_latents(info, config.num_samples)
         unwritten: list[Tensor] = []
@@ -171,7 +177,8 @@ def train(
             sampling = step % sample_every == 0 or step == num_steps
             measuring = evaluator is not None and step % (config.evaluate_every or num_steps + 1) == 0
             saving = step % checkpoint_every == 0 or step == num_steps or stopping
-            if not (step % config.log_every == 0 or sampling or measuring or saving):
+            adapting = config.augment_target > 0 and step % ADAPT_EVERY == 0
+            if not (step % config.log_every == 0 or sampling or measuring or saving or adapting):
                 continue
             values = torch.stack(unwritten).tolist()  # the one place where the CPU waits for the device
             unwritten = []
@@ -179,6 +186,9 @@ def train(
             rows = _rows(values, step, config.batch_size, seconds)
             _note(folder, rows, observers)
             _check_finite(rows, folder)
+            if adapting:
+                row = _adapt(train_step, players, info, config, dataset, held_out, rows[-1])
+                _note(folder, [row], observers)
             if evaluator and measuring:
                 measured = _measure(evaluator, players, info, config, rows[-1])
                 _note(folder, [measured], observers)
@@ -196,7 +206,7 @@ def train(
                     networks=players.networks,
                     optimizers=players.optimizers,
                     config=config,
-                    progress=Progress(step, round(seconds, 3)),
+                    progress=Progress(step, round(seconds, 3), train_step.augment if config.augment_target else None),
                 )
                 folder.prune(config.keep_checkpoints, best.step)
             if stopping and step < num_steps:
@@ -236,6 +246,14 @@ def _check_fits(config: TrainConfig, dataset: Dataset) -> None:
         raise UserError(
             f"--evaluate-every needs at least {LEAST_MEASURED} training images, but the dataset {dataset.name} has "
             f"{num}; leave it out, or prepare more images"
+        )
+
+
+def _check_adapts(config: TrainConfig, held_out: Dataset | None) -> None:
+    if config.augment_target and (held_out is None or len(held_out) < BatchSpread.GROUP):
+        raise UserError(
+            f"--augment-target needs held-out images, {BatchSpread.GROUP} or more in the split val or test; prepare "
+            "the images again, or leave it out for a fixed --augment"
         )
 
 
@@ -318,6 +336,25 @@ def _measure(evaluator: Evaluator, players: Players, info: RunInfo, config: Trai
     return {**{name: last[name] for name in ("step", "images_seen", "seconds")}, **evaluator(images)}
 
 
+def _adapt(
+    train_step: Step,
+    players: Players,
+    info: RunInfo,
+    config: TrainConfig,
+    dataset: Dataset,
+    held_out: Dataset | None,
+    last: Row,
+) -> Row:
+    """Bring the augmentation nearer to where overfitting is at its target; a line of the log."""
+    judged = _opinions(players, info, config, dataset, held_out)
+    means = {name: found.mean for name, found in judged.items()}
+    r_v = overfitting(train=means["d_train"], held_out=means["d_held_out"], generated=means["d_samples"])
+    num_images = ADAPT_EVERY * config.batch_size
+    train_step.augment = adapted(train_step.augment, r_v, target=config.augment_target, num_images=num_images)
+    at = {name: last[name] for name in ("step", "images_seen", "seconds")}
+    return {**at, "augment": train_step.augment, "r_v": r_v}
+
+
 def _probe(
     players: Players,
     info: RunInfo,
@@ -332,6 +369,15 @@ def _probe(
     row = {**{name: last[name] for name in ("step", "images_seen", "seconds")}}
     if len(real) == len(samples) > 1:
         row |= sample_health(samples, real)
+    for name, found in _opinions(players, info, config, dataset, held_out).items():
+        row |= {name: found.mean, f"{name}_error": found.error}
+    return row
+
+
+def _opinions(
+    players: Players, info: RunInfo, config: TrainConfig, dataset: Dataset, held_out: Dataset | None
+) -> dict[str, Opinion]:
+    """What D makes of samples, of training images, and of unseen ones where there are any; always the same images."""
     fakes = render(players.sampler, _first_latents(info, NUM_JUDGED))
     judged = {"d_samples": (fakes, seed_labels(list(info.classes.values()), range(NUM_JUDGED)))}
     for name, side in {"d_train": dataset, "d_held_out": held_out}.items():
@@ -340,11 +386,11 @@ def _probe(
             known = side.labels[chosen].clip(0) if info.classes else np.zeros(len(chosen), dtype=np.int64)
             judged[name] = torch.from_numpy(side.images[chosen]), torch.from_numpy(known)
     channels, size = config.model.channels, config.batch_size
-    for name, (images, labels) in judged.items():
-        found = opinion(players.discriminator, images, labels, channels=channels, batch_size=size)
-        if found:
-            row |= {name: found.mean, f"{name}_error": found.error}
-    return row
+    opinions = {
+        name: opinion(players.discriminator, images, labels, channels=channels, batch_size=size)
+        for name, (images, labels) in judged.items()
+    }
+    return {name: found for name, found in opinions.items() if found}
 
 
 def _sample_indices(num: int, dataset: Dataset) -> "NDArray[np.int64]":

@@ -80,6 +80,8 @@ class Step:
     def __init__(self, config: TrainConfig, players: Players, device: torch.device, num_steps: int) -> None:
         """`num_steps` is the length of the run, over which scheduled settings change."""
         self.config, self.players, self.device, self.num_steps = config, players, device, num_steps
+        self.augment = config.augment
+        """Probability of each augmentation; the loop may adapt it."""
         self.generator: nn.Module = players.generator
         self.discriminator: nn.Module = players.discriminator
         if config.compile:
@@ -137,8 +139,8 @@ class Step:
 
     def _view(self, images: Tensor, random: torch.Generator) -> Tensor:
         """What D sees of images (B, C, M, M)."""
-        if self.config.augment:
-            images = augment(images.float(), self.config.augment, random)
+        if self.augment:
+            images = augment(images.float(), self.augment, random)
         return images.contiguous(memory_format=torch.channels_last)
 
     def _penalise(self, number: int, gamma: float, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

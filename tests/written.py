@@ -1,0 +1,40 @@
+"""What commands write into evaluation.json, diagnosis.json and experiments.json, small enough to spoil."""
+
+from dataclasses import asdict
+
+from tiny import TINY
+
+EXPERIMENT = {
+    "name": "exp2",
+    "state": "finished",
+    "config": asdict(TINY),
+    "published": {"inception_score": 1.7195, "fid": 0.7332, "note": ""},
+    "seconds": 60.0,
+    "verdict": "healthy",
+    "evaluation": {},
+    "measured": [{"step": 3, "frechet_distance": 9.0, "frechet_floor": 1.0, "precision": 0.5, "recall": None}],
+}
+ROW = {
+    "metric": "frechet_distance",
+    "value": 7.25,
+    "std": None,
+    "floor": 2.5,
+    "ratio": 2.9,
+    "features": "cxr-domain-v1",
+    "tap": "features",
+    "resize": "antialiased bilinear to 128",
+    "n_real": 40,
+    "n_fake": 40,
+    "n_floor": 20,
+    "split": "train",
+    "label": None,
+    "seed": 0,
+}
+DRAWN = ROW | {"floor_std": 0.1, "n_floor": [20, 20], "floor_draws": 16, "floor_corrected": True}
+UNMEASURED = {"metric": "all", "value": None, "note": "no network", "features": "inception"}
+FINDING = {"name": "noise", "since": 3, "evidence": "grain 0", "advice": "a lower --lr"}
+
+
+def sweep_page(rows: list[dict[str, object]], words: str) -> dict[str, object]:
+    """What `cxrgan experiments` writes for the report, with these words at every place for words."""
+    return {"page": {"about": words, "tables": [{"title": words, "rows": rows, "note": words}], "notes": [words]}}
