@@ -49,7 +49,7 @@ class Truncated(nn.Module):
     """A generator whose styles are pulled towards the mean style of their class: mean + psi (style - mean).
 
     The truncation trick of StyleGAN (Karras et al. 2019). Below 1 images are more typical and less varied, above 1 more
-    varied and less typical; at 1 they are the generator's own. `docs/model-cards.md` has what it costs and brings.
+    varied and less typical; at 1 they are the generator's own. `docs/stable-recipe.md` has what it costs and brings.
     """
 
     means: Tensor
