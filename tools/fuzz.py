@@ -215,7 +215,8 @@ def numbers(command: type) -> list[str]:
             options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
             if any(option in (int, float, tuple[int, int]) for option in options):
                 found.append(f"--{name.replace('_', '-')}")
-    return [flag for flag in dict.fromkeys(found) if not (command is Train and flag in ("--epochs", "--steps"))]
+    left_out = ("--epochs", "--steps", "--num-classes") if command is Train else ()  # the dataset has the classes
+    return [flag for flag in dict.fromkeys(found) if flag not in left_out]
 
 
 NUMBERS = {
