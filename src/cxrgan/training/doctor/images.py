@@ -77,8 +77,8 @@ def lost_variety(readings: Readings, evaluated: Sequence[Measured]) -> Finding |
     if mode_collapse(readings) or noise(readings):
         return None
     advice = (
-        "This is a limit, not a failure: train longer, with a wider generator (--ngf), with --conditional if it is not yet, or on "
-        "more images"
+        "This is a limit, not a failure: train longer, with a wider generator (--ngf), with --conditional if it is not "
+        "yet, or on more images"
     )
     lacking = [m for m in evaluated if m.metric in ("recall", "coverage") and m.value < LOST * m.floor]
     if lacking:
