@@ -369,6 +369,14 @@ def test_the_download_is_seen(server: Server, capsys: pytest.CaptureFixture[str]
     assert "Inception weights, MiB 4/4" in capsys.readouterr().err
 
 
+def test_a_caller_hears_nothing_of_a_download(
+    server: Server, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    find_weights(server.published, None)
+    assert server.published.cached.exists()
+    assert (*capfd.readouterr(), caplog.text) == ("", "", "")
+
+
 DOWNLOAD = """
 import sys
 from dataclasses import replace

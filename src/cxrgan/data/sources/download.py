@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cxrgan.console import note
 from cxrgan.errors import UserError
 
 PNEUMONIAMNIST_URL = "https://zenodo.org/records/10519652/files/{name}?download=1"
@@ -22,6 +23,9 @@ def fetch_pneumoniamnist(size: int) -> Path:
     url = PNEUMONIAMNIST_URL.format(name=name)
     cache = Path(pooch.os_cache("cxrgan"))
     by_hand = f"download it by hand and give the file as SOURCE, or save it as {cache / name}"
+    pooch.get_logger().setLevel("WARNING")
+    if not (cache / name).exists():
+        note(f"downloading {url}")
     try:
         return Path(pooch.retrieve(url, known_hash=f"md5:{PNEUMONIAMNIST_MD5[pixels]}", fname=name, path=cache))
     except ValueError as error:

@@ -126,6 +126,7 @@ def _fetch(published: PublishedWeights) -> None:
     import pooch
 
     target = published.cached
+    pooch.get_logger().setLevel("WARNING")  # the bar says it
     with ProgressBar("Inception weights, MiB", -(-published.num_bytes // MIB)) as bar:
         downloader = pooch.HTTPDownloader(progressbar=_Meter(bar), chunk_size=MIB, timeout=TIMEOUT)
         pooch.retrieve(published.url, published.sha256, target.name, target.parent, downloader=downloader)
