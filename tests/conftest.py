@@ -1,9 +1,17 @@
 """What the tests share: the real chest X-rays, where this machine has them."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+for asked in (
+    "SIGINT",
+    "SIGHUP",
+):  # ignored where nohup or a shell's & began this; the commands under test must hear them
+    if signal.getsignal(number := getattr(signal, asked, signal.SIGINT)) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: tiny networks, and a test process a core
 
