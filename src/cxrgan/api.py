@@ -271,6 +271,7 @@ def in_time(config: TrainConfig, dataset: Dataset, time: str, run: Path) -> Trai
     below `run` has no room for it.
     """
     seconds = seconds_of(time)
+    RunFolder(run).check_free()  # before anything is timed
     ready = resolved(config, dataset)
     planned = plan(ready, dataset, seconds, _evaluator(ready, dataset, ("domain",)))
     check_disk(planned, run)

@@ -129,7 +129,8 @@ def test_what_is_stopped_before_it_starts_does_not_start(tmp_path: Path, monkeyp
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
     workers = Processes(1)
     workers.stop()
-    workers.run({})
+    workers.run({})  # would raise that there is no such program
+    assert workers._running == {}
 
 
 def test_a_killed_process_and_one_that_fails_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,15 @@ def test_a_time_beside_a_length_is_refused(
     assert message in capsys.readouterr().err
 
 
+def test_a_run_that_is_there_is_refused_before_anything_is_timed(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cxrgan.api.plan", lambda *_: pytest.fail("timed"))
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty"):
+        cxrgan.train(dataset, tmp_path, recipe=CONFIG, time="1h")
+
+
 def test_the_samples_that_are_timed_are_drawn_for_each_class(dataset: Dataset) -> None:
     config = replace(TINY, conditional=True, model=replace(TINY.model, num_classes=3))
     players = new_players(config, torch.device("cpu"))

@@ -14,6 +14,7 @@ from cxrgan.evaluation.floor import Draws, kept_floors
 from cxrgan.evaluation.metrics import frechet_distance, inception_score, kernel_distance, manifold_metrics
 from cxrgan.evaluation.rulers.network import FeatureNetwork
 from cxrgan.evaluation.sets import ImageSet
+from cxrgan.runs.results import FID_SCORE_TAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 MetricRow = dict[str, Any]
 KID_SUBSET = 1000  # images; fewer where there are fewer
 KID_SUBSETS = 100
-FID_SCORE_TAP = "logits_unbiased"  # of the FID's network; other networks have logits that are for no Inception Score
 NUM_DRAWS = 16  # of a floor
 NUM_FRECHET_DRAWS = 64  # it swings by a third from draw to draw, which follows the share of a class
 FEW_FEATURES = 512  # up to which a Frechet distance takes no time

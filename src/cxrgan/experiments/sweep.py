@@ -71,7 +71,7 @@ class Sweep:
     def evaluation(self, experiment: Experiment) -> Mapping[str, Any] | None:
         """What evaluation.json says of the last step; None where that has not been trained and measured."""
         folder = self.folder(experiment)
-        evaluation = read_evaluation(folder.path / "evaluation.json")
+        evaluation = read_evaluation(folder.evaluation_file)
         last = self.num_steps(experiment) if folder.config_file.exists() else None
         if last not in folder.steps() or evaluation.get("target") != f"{experiment.name}, step {last}":
             return None

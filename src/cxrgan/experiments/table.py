@@ -12,7 +12,6 @@ from cxrgan.experiments.sweep import Sweep
 from cxrgan.files import write_bytes, write_json
 from cxrgan.reports.comparison import (
     DOMAIN_TAP,
-    FID_SCORE_TAP,
     IMAGENET_SCORE_TAP,
     TAPS,
     Column,
@@ -26,7 +25,7 @@ from cxrgan.reports.comparison import (
 )
 from cxrgan.reports.numbers import NONE, column, count
 from cxrgan.reports.tables import UNEQUAL, evaluation_notes, is_unequal
-from cxrgan.runs.results import FINISHED, Result, read_diagnosis, read_failure
+from cxrgan.runs.results import FID_SCORE_TAP, FINISHED, Result, read_diagnosis, read_failure
 
 FID_BY_ITERATION = {500: 7.0850, 1000: 3.8293, 2000: 3.3745}
 """The second report's figures, of the settings of exp3; its Inception Score is 1.14, of 4096 images."""
@@ -62,7 +61,7 @@ def read_result(sweep: Sweep, experiment: Experiment) -> Result:
         config=sweep.config(experiment),
         published=experiment.published,
         seconds=last["seconds"] if last else None,
-        verdict=read_diagnosis(folder.path / "diagnosis.json").get("verdict"),
+        verdict=read_diagnosis(folder.diagnosis_file).get("verdict"),
         evaluation=evaluation,
         measured=[row for row in folder.rows() if "frechet_distance" in row],
     )

@@ -91,7 +91,7 @@ def _licence(data: Path) -> str:
 
 def measured(folder: RunFolder, step: int) -> list[dict[str, Any]]:
     """The rows of evaluation.json, where it is of the images of this step."""
-    evaluation = read_evaluation(folder.path / "evaluation.json")
+    evaluation = read_evaluation(folder.evaluation_file)
     if not str(evaluation.get("target", "")).endswith(f", step {step}"):
         return []
     return [{name: row[name] for name in (*MEASURED, *FLOOR)} for row in evaluation["rows"] if row["value"] is not None]

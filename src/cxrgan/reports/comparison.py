@@ -10,14 +10,13 @@ from cxrgan.recipes.config import OUTSIDE, TrainConfig
 from cxrgan.recipes.named import DCGAN
 from cxrgan.reports.numbers import NONE, column, decimals, fixed, setting
 from cxrgan.reports.tables import UNEQUAL, is_unequal
-from cxrgan.runs.results import FINISHED, Result
+from cxrgan.runs.results import FID_SCORE_TAP, FINISHED, Result
 from cxrgan.settings import differences
 
 TAPS = ("64", "192", "768", "2048")
 DOMAIN_TAP = "features"
 IMAGENET_SCORE_TAP = "logits"
 """Of the 1000 classes that the reports' Inception Score is over; the FID's network has 1008 others."""
-FID_SCORE_TAP = "logits_unbiased"
 
 SHOWN = {"model.image_size", "model.latent_channels", "model.latent_size", "model.ngf", "model.ndf"}
 SHOWN |= {"batch_size", "epochs", "steps", "lr", "model.num_classes"}

@@ -52,7 +52,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         info,
         history,
         measured.row,
-        read_evaluation(folder.path / "evaluation.json"),
+        read_evaluation(folder.evaluation_file),
         read_diagnosis(folder.diagnosis_file),
     )
 

@@ -80,15 +80,15 @@ class RunFolder:
 
     def create(self, info: RunInfo) -> None:
         """Make the folder and write config.json; UserError if it already holds a run or anything else."""
-        self._check_free()
+        self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         with self.locked():
-            self._check_free()  # another process may have made it meanwhile
+            self.check_free()  # another process may have made it meanwhile
             for leftover in self.path.glob(".config.*"):
                 leftover.unlink()
             self.write_info(info)
 
-    def _check_free(self) -> None:
+    def check_free(self) -> None:
         if self.config_file.exists():
             raise UserError(
                 f"{self.path} already holds a run; resume it with {pasted('train', '--resume', self.path)}, "

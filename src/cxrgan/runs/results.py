@@ -14,6 +14,8 @@ TOO_EARLY = "too early to say"
 """The doctor's verdict if there is too little evidence."""
 FINISHED = "finished"
 """The state of an experiment that is trained and measured."""
+FID_SCORE_TAP = "logits_unbiased"
+"""Of the FID's network, for an Inception Score; other networks have logits that are for none."""
 MEASURED = ("frechet_distance", "frechet_floor", "precision", "recall")
 Values = Mapping[str, Any]
 

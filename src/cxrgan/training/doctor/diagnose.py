@@ -84,7 +84,7 @@ def diagnose_run(folder: RunFolder) -> Diagnosis:
     folder.read_info()  # UserError for a folder that is not a run
     readings = Readings()
     LogReader(folder.metrics_file, readings.add).read_on()
-    return diagnose(readings, _evaluated(folder.path / "evaluation.json", readings.step))
+    return diagnose(readings, _evaluated(folder.evaluation_file, readings.step))
 
 
 def _evaluated(file: Path, last_step: int) -> list[Measured]:
