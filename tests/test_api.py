@@ -146,6 +146,14 @@ def test_evaluate_keeps_what_it_measured_of_a_run(run: "cxrgan.api.Run", data: P
     assert "floor" in repr(measured)
 
 
+def test_the_discriminator_is_asked_about_images_that_it_never_trained_on(tmp_path: Path) -> None:
+    data = cxrgan.prepare("phantom", tmp_path / "data", size=32, num=150)
+    run = cxrgan.train(data, tmp_path / "run", settings=TINY)
+    probes = [row for row in run.rows() if "d_train" in row]
+    assert len(probes) == 2
+    assert all("d_held_out" in row for row in probes)
+
+
 def test_report_gives_the_file(run: "cxrgan.api.Run", tmp_path: Path) -> None:
     assert cxrgan.report(run) == run.path / "report.html"
     assert cxrgan.report(run, tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")

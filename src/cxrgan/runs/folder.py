@@ -89,6 +89,7 @@ class RunFolder:
             self.write_info(info)
 
     def check_free(self) -> None:
+        """UserError unless a new run can be made here."""
         if self.config_file.exists():
             raise UserError(
                 f"{self.path} already holds a run; resume it with {pasted('train', '--resume', self.path)}, "
