@@ -72,6 +72,9 @@ class Train:
     length is that of --epochs or --steps."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """A run folder to continue from its newest checkpoint; --epochs or --steps may ask for more."""
+    start_from: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """A run folder whose weights the new run begins with: one of the same networks, or of half the image size, which
+    then grow."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A TOML file of settings, named as below; those of the networks go into a table [model]."""
     tensorboard: bool = False
@@ -139,7 +142,14 @@ class Train:
             name = "custom" if self.config else self.recipe or recommended(dataset.image_size)
             if self.time is not None:
                 settings = in_time(settings, dataset, self.time, self.run_folder)
-            folder = start(settings, dataset, self.run_folder, recipe=name, data=str(self.data.resolve()))
+            folder = start(
+                settings,
+                dataset,
+                self.run_folder,
+                recipe=name,
+                data=str(self.data.resolve()),
+                start_from=self.start_from,
+            )
         config = settings if self.resume else folder.read_info().config
         status = train(folder, config, dataset, tensorboard=self.tensorboard, wandb=self.wandb)
         if status == 0:
@@ -184,7 +194,7 @@ def parse(arguments: Sequence[str]) -> Train:
 def _settings(arguments: Sequence[str]) -> TrainConfig:
     """What the flags start from: the resumed run's settings, or the recipe with the TOML file over it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("data", "recipe", "config", "resume", "run", "epochs", "steps", "time"):
+    for name in ("data", "recipe", "config", "resume", "run", "start-from", "epochs", "steps", "time"):
         parser.add_argument(f"--{name}", nargs="?")  # one without its value is for the real parser to refuse
     chosen, _ = parser.parse_known_args(arguments)
     lengths = [f"--{name}" for name in ("epochs", "steps", "time") if getattr(chosen, name)]
@@ -193,7 +203,8 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
     if chosen.resume and chosen.time:
         raise UserError("--time plans a new run; a resumed run keeps its plan, or give a new length with --steps")
     if chosen.resume:
-        new_run = [f"--{name}" for name in ("recipe", "config", "run") if getattr(chosen, name)]
+        given = {"--recipe": chosen.recipe, "--config": chosen.config, "--run": chosen.run}
+        new_run = [name for name, value in {**given, "--start-from": chosen.start_from}.items() if value]
         if new_run:
             raise UserError(f"--resume continues a run as it is; leave out {' and '.join(new_run)}")
         from cxrgan.runs.folder import RunFolder

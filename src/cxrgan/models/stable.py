@@ -39,10 +39,15 @@ class Generator(nn.Module):
 
     def synthesise(self, latents: Tensor, style: Tensor) -> Tensor:
         """Latents and their styles (N, S) -> images."""
+        return torch.tanh(self.drawn(latents, style))
+
+    def drawn(self, latents: Tensor, style: Tensor) -> Tensor:
+        """The images before the tanh brings them to [-1, 1]."""
         x = self.norms[0](self.first(latents), style)
         for double, norm in zip(self.doubles, self.norms[1:], strict=True):
             x = norm(double(x), style)
-        return torch.tanh(self.last(x))
+        y: Tensor = self.last(x)
+        return y
 
 
 class Truncated(nn.Module):

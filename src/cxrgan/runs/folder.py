@@ -25,6 +25,18 @@ LEFTOVER = re.compile(r"\.lock|\.config\.\d+\.tmp\.json")
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """The run that another one started from."""
+
+    run: str
+    """The name of its folder."""
+    step: int
+    """Of the checkpoint that was taken."""
+    seconds: float
+    """Of training up to there, with those of its own ancestors."""
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """What config.json says about a run."""
 
@@ -40,6 +52,8 @@ class RunInfo:
     """`Dataset.identity`; empty in runs from before it existed."""
     threads: int | None = None
     """CPU threads at the start; another number adds sums in another order, so the bits differ."""
+    started_from: Ancestor | None = None
+    """Whose weights it began with; None for random ones."""
 
     def other_data(self, *, sha256: str, identity: str) -> str:
         """How a dataset with these hashes (`Dataset`) differs from the run's, if it does. Old runs know only pixels."""
@@ -114,6 +128,7 @@ class RunFolder:
             classes=table.counts("classes") if "classes" in table else {},
             data_identity=table.optional_text("data_identity") or "",
             threads=None if table.values.get("threads") is None else table.whole("threads", 1),
+            started_from=_ancestor(table),
         )
         if len(info.classes) != info.config.model.num_classes:
             table.refuse("classes", f"as many as num_classes, which is {info.config.model.num_classes}")
@@ -168,3 +183,10 @@ class RunFolder:
             shutil.rmtree(self.checkpoint(step))
         for leftover in self.checkpoints.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _ancestor(table: Fields) -> Ancestor | None:
+    if table.values.get("started_from") is None:
+        return None
+    found = table.table("started_from")
+    return Ancestor(found.text("run"), found.whole("step", 1), found.number("seconds", 0))

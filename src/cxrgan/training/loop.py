@@ -28,6 +28,7 @@ from cxrgan.runs.checkpoint import Progress, load_checkpoint, save_checkpoint
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import Best, Row, append_rows, cut_after
 from cxrgan.training.adapt import ADAPT_EVERY, adapted, overfitting
+from cxrgan.training.inherit import ancestor_of, inherit
 from cxrgan.training.probe import Opinion, opinion, sample_health
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
 
@@ -54,14 +55,18 @@ class Observer(Protocol):
         """(num_samples, M, M) uint8 images from the fixed latents after `step`."""
 
 
-def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, data: str) -> RunFolder:
+def start(
+    config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, data: str, start_from: Path | None = None
+) -> RunFolder:
     """Make the run folder of a new run, with every automatic choice resolved.
 
-    `recipe` and `data` are the names stored in config.json. UserError if the data do not fit the configuration, or
-    the folder is not empty.
+    `recipe` and `data` are the names stored in config.json; `start_from` is a run folder whose weights the new run
+    begins with. UserError if the data or that run do not fit the configuration, or the folder is not empty.
     """
     folder, config = RunFolder(path), resolved(config, dataset)
     classes = class_counts(dataset) if config.conditional else {}
+    source = RunFolder(start_from) if start_from else None
+    ancestor = ancestor_of(source, config, classes) if source else None
     folder.create(
         RunInfo(
             recipe=recipe,
@@ -72,8 +77,12 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
             classes=classes,
             data_identity=dataset.identity,
             threads=torch.get_num_threads(),
+            started_from=ancestor,
         )
     )
+    if source and ancestor:
+        with _disk_errors(folder), folder.locked():
+            inherit(folder, config, source, ancestor)
     return folder
 
 
@@ -149,7 +158,7 @@ def train(
         sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
 
         players = new_players(config, device)
-        progress = _restore(folder, players, config)
+        progress = _restore(folder, info, players, config)
         if num_steps < progress.step:
             raise UserError(f"{folder.path} is already at step {progress.step}; give --steps a higher number")
         _warn_of_other_threads(info, config)
@@ -289,8 +298,13 @@ def _warn_of_other_threads(info: RunInfo, config: TrainConfig) -> None:
         )
 
 
-def _restore(folder: RunFolder, players: Players, config: TrainConfig) -> Progress:
+def _restore(folder: RunFolder, info: RunInfo, players: Players, config: TrainConfig) -> Progress:
     """Load the newest checkpoint into the players; without one they stay at the start."""
+    if info.started_from and not folder.steps():
+        raise UserError(
+            f"{folder.path} was to start from {info.started_from.run}, but was stopped before those weights were "
+            "copied; delete it, and start again"
+        )
     if not folder.steps():
         return Progress(step=0, seconds=0.0)
     return load_checkpoint(
