@@ -74,6 +74,7 @@ def train(
     recipe: str | TrainConfig | None = None,
     settings: Mapping[str, Any] | None = None,
     time: str | None = None,
+    start_from: AnyPath | None = None,
     observers: Sequence[Observer] = (),
     progress: bool | None = None,
 ) -> "Run":
@@ -82,7 +83,8 @@ def train(
     `recipe` is the name of one, or a whole configuration; left out, the one that is recommended for the size of the
     images. `settings` are put over it, named as in `cxrgan train --help` and nested as in a TOML file:
     `{"epochs": 10, "conditional": True, "model": {"ngf": 32}}`. `time`, such as `2h` or `90min`, is
-    a budget in place of a length: the first steps are timed, and the run gets as many as fit into it.
+    a budget in place of a length: the first steps are timed, and the run gets as many as fit into it. `start_from`
+    is a run whose weights the new one begins with: one of the same networks, or of half the image size, which grow.
     """
     dataset = _train_split(data)
     name = recipe if isinstance(recipe, str) else "custom" if recipe else recommended(dataset.image_size)
@@ -92,7 +94,8 @@ def train(
     with speaking(progress):
         if time is not None:
             config = in_time(config, dataset, time, Path(run))
-        folder = start(config, dataset, Path(run), recipe=name, data=str(dataset.path.resolve()))
+        source = None if start_from is None else Path(start_from)
+        folder = start(config, dataset, Path(run), recipe=name, data=str(dataset.path.resolve()), start_from=source)
         carry_on(folder, folder.read_info().config, dataset, observers=observers)
     return Run(folder.path)
 

@@ -74,6 +74,7 @@ def describe(folder: RunFolder, generator: TrainedGenerator, name: str, content:
             "seconds": (folder.last_row() or {}).get("seconds"),
             "config": asdict(info.config),
             "data": info.data_sha256,
+            "started_from": asdict(info.started_from) if info.started_from else None,
         },
         "cxrgan": __version__,
         "torch": torch.__version__,

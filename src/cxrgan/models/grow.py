@@ -14,6 +14,9 @@ from cxrgan.errors import UserError
 from cxrgan.models import stable
 from cxrgan.models.config import ModelConfig
 
+BATCH_NORM_EPS = 1e-5  # PyTorch's own
+
+
 def grown(small: ModelConfig) -> ModelConfig:
     """The networks for twice the image size with the same deep layers: half as wide at the image."""
     return replace(small, image_size=2 * small.image_size, ngf=small.ngf // 2, ndf=small.ndf // 2)
@@ -34,57 +37,56 @@ def check_can_become(small: ModelConfig, large: ModelConfig) -> None:
         )
 
 
-@torch.no_grad()
 def grow_generator(large: nn.Module, small: nn.Module, config: ModelConfig, latents: Tensor) -> None:
     """Give `large`, fresh and of `grown(config)`, the weights of `small`: it then makes small's images, upsampled.
 
     Before the tanh, and bilinearly. `latents` (N, L_ch + classes, L_w, L_w) tell what the new BatchNorm has to undo; in
     training mode the images are the same as far as a batch has their mean and deviation.
     """
-    assert isinstance(large, stable.Generator) and isinstance(small, stable.Generator)
-    num = config.channels
-    kept = {name: value for name, value in small.state_dict().items() if not name.startswith("last.")}
-    large.load_state_dict(kept, strict=False)
-    double, norm = large.doubles[-1], large.norms[-1]
-    assert isinstance(double.weight, Tensor) and isinstance(norm, stable.ModulatedNorm)
-    double.weight[:, : 2 * num] = _both_signs(small.last.weight, dim=1)
+    num, weights, was = config.channels, large.state_dict(), small.state_dict()
+    last = was.pop("last.weight")
+    large.load_state_dict(was, strict=False)
+    new = config.num_doublings  # the place of the new layers behind those of `small`
+    double, style = weights[f"doubles.{new - 1}.weight"], f"norms.{new}.style"
+    double[:, : 2 * num] = _both_signs(last, dim=1)
     mean, variance = _statistics(small, latents)
-    statistics = norm.norm
-    assert statistics.running_mean is not None and statistics.running_var is not None
-    statistics.running_mean[: 2 * num] = _both_signs(mean, dim=0)
-    statistics.running_var[: 2 * num] = variance.repeat(2)
-    scale, shift = norm.style.bias.chunk(2)
-    scale[: 2 * num] = (variance + statistics.eps).sqrt().repeat(2) - 1
-    shift[: 2 * num] = _both_signs(mean, dim=0)
-    for rows in norm.style.weight.chunk(2):
+    weights[f"norms.{new}.norm.running_mean"][: 2 * num] = _both_signs(mean, dim=0)
+    weights[f"norms.{new}.norm.running_var"][: 2 * num] = variance.repeat(2)
+    for rows in weights[f"{style}.weight"].chunk(2):
         rows[: 2 * num] = 0
+    scale, shift = weights[f"{style}.bias"].chunk(2)
+    scale[: 2 * num] = (variance + BATCH_NORM_EPS).sqrt().repeat(2) - 1
+    shift[: 2 * num] = _both_signs(mean, dim=0)
     taps = torch.tensor([0.25, 0.75, 0.75, 0.25])
-    bilinear = torch.eye(num)[:, :, None, None] * torch.outer(taps, taps)
-    large.last.weight.zero_()
-    large.last.weight[: 2 * num] = _both_signs(bilinear, dim=0)
+    weights["last.weight"].zero_()
+    weights["last.weight"][: 2 * num] = _both_signs(_each_channel(num, torch.outer(taps, taps)), dim=0)
 
 
-@torch.no_grad()
 def grow_discriminator(large: nn.Module, small: nn.Module, config: ModelConfig) -> None:
     """Give `large`, fresh and of `grown(config)`, the weights of `small`: it then judges images reduced to a half."""
-    assert isinstance(large, stable.Discriminator) and isinstance(small, stable.Discriminator)
-    num = config.channels
-    for new, old in zip(list(large)[4:], list(small)[2:], strict=True):
-        new.load_state_dict(old.state_dict())
-    first, second, was_first = large[0], large[2], small[0]
-    assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d) and isinstance(was_first, nn.Conv2d)
+    num, weights, was = config.channels, list(large.state_dict().values()), list(small.state_dict().values())
+    for new, old in zip(weights[2:], was[1:], strict=True):
+        new.copy_(old)
+    first, second = weights[:2]
     mean_of_four = nn.functional.pad(torch.full((2, 2), 0.25), (1, 1, 1, 1))
-    first.weight[: 2 * num] = _both_signs(torch.eye(num)[:, :, None, None] * mean_of_four, dim=0)
-    second.weight.zero_()  # of leaky ReLU's two answers, the difference is 1 + slope times the picture
-    second.weight[:, : 2 * num] = _both_signs(was_first.weight, dim=1) / (1 + config.leaky_relu_slope)
+    first[: 2 * num] = _both_signs(_each_channel(num, mean_of_four), dim=0)
+    second.zero_()  # of leaky ReLU's two answers, the difference is 1 + slope times the picture
+    second[:, : 2 * num] = _both_signs(was[0], dim=1) / (1 + config.leaky_relu_slope)
+
+
+def _each_channel(num: int, kernel: Tensor) -> Tensor:
+    """A kernel (4, 4) that every channel passes through alone: (num, num, 4, 4)."""
+    return torch.eye(num)[:, :, None, None] * kernel
 
 
 def _both_signs(values: Tensor, dim: int) -> Tensor:
     return torch.cat([values, -values], dim)
 
 
-def _statistics(generator: stable.Generator, latents: Tensor) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def _statistics(generator: nn.Module, latents: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel of the images before the tanh, (channels,) each."""
+    assert isinstance(generator, stable.Generator)
     generator.eval()
     drawn = torch.cat([generator.drawn(part, generator.styles(part)) for part in latents.split(64)])
     return drawn.mean((0, 2, 3)), drawn.var((0, 2, 3))

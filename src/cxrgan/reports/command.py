@@ -13,6 +13,8 @@ def command(info: RunInfo, name: str) -> str:
     """A `cxrgan train` for a shell, with DATASET for the dataset folder, which is nobody's business elsewhere."""
     recipe = nearest_recipe(info)
     flags = _flags(RECIPES[recipe], info.config)
+    if info.started_from:
+        flags += ["--start-from", f"runs/{info.started_from.run}"]
     return shlex.join(
         ["cxrgan", "train", "--data", "DATASET", "--recipe", recipe, *flags, "--run", f"runs/{name}-again"]
     )

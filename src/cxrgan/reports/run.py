@@ -156,9 +156,11 @@ def _lead(record: RunRecord) -> str:
     kind = f"{config.model.image_size} pixels a side{', by class' if config.conditional else ''}"
     with reading(record.folder.metrics_file):
         time = f" in {duration(last['seconds'])}" if last else ""
+    began = info.started_from
+    after = f"; began with the weights of {began.run} after {duration(began.seconds)} of training" if began else ""
     return (
         f"Recipe {info.recipe}: {kind}; "
-        f"{count(info.num_images)} training images; {steps}{time}, on {config.device} in {config.precision}"
+        f"{count(info.num_images)} training images; {steps}{time}, on {config.device} in {config.precision}{after}"
     )
 
 
