@@ -28,6 +28,11 @@ def check_can_become(small: ModelConfig, large: ModelConfig) -> None:
         return
     if small.networks != "stable":
         raise UserError("only the networks of the stable recipes can grow; these can start a run of the same settings")
+    least = 4 * small.channels  # the new layers have half of it, and need two channels a picture
+    if min(small.ngf, small.ndf) < least:
+        raise UserError(
+            f"networks of ngf {small.ngf} and ndf {small.ndf} are too narrow to grow; both must be at least {least}"
+        )
     if large != grown(small):
         bigger = grown(small)
         raise UserError(
