@@ -118,6 +118,18 @@ def test_an_interpolation_is_a_strip_and_a_gif(generator: TrainedGenerator, tmp_
         assert getattr(gif, "n_frames", 1) == 6  # there and back
 
 
+def test_an_interpolation_can_be_a_film(generator: TrainedGenerator, tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    images = generator.interpolate((1, 2), 4)
+    write_interpolation(images, (1, 2), tmp_path, mp4=True)
+    with av.open(str(tmp_path / "interpolation-1-2.mp4")) as film:
+        frames = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
+        assert "synthetic" in film.metadata["comment"].lower()
+    assert len(frames) == 6  # there and back
+    for frame, image in zip(frames, [*images, *images[-2:0:-1]], strict=True):
+        assert np.abs(frame.astype(int) - image).mean() < 4
+
+
 def test_rendering_leaves_the_mode_and_the_precision_as_they_were() -> None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     seen: list[tuple[bool, bool, bool]] = []

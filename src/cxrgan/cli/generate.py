@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from cxrgan.errors import UserError
 from cxrgan.files import check_free
 from cxrgan.lines import say
 
@@ -31,6 +32,10 @@ class Generate:
     """Two seeds: interpolate between them instead, as a strip and a GIF."""
     frames: int = 12
     """Images of the interpolation, both ends included."""
+    mp4: bool = False
+    """With --interpolate, write a film too, 24 images a second; needs the extra video."""
+    mix: tuple[int, ...] | None = None
+    """Two to 16 seeds: a sheet; row i has the layout of the i-th of them, column j the style of the j-th."""
     truncation: float = 1.0
     """Below 1, more typical and less varied images; above 1, up to 2, more varied and less typical ones."""
     best: bool = False
@@ -39,12 +44,21 @@ class Generate:
     def run(self) -> int:
         from cxrgan.generation.generator import load_generator
         from cxrgan.generation.writers.gif import write_interpolation
+        from cxrgan.generation.writers.mixture import write_mixture
+        from cxrgan.generation.writers.mp4 import require_video
 
+        if self.mp4 and self.interpolate is None:
+            raise UserError("--mp4 makes a film of an interpolation; give --interpolate A B with it")
+        if self.mp4:
+            require_video()
         check_free(self.out, "the images")
         generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
             images = generator.interpolate(self.interpolate, self.frames, self.label, truncation=self.truncation)
-            write_interpolation(images, self.interpolate, self.out)
+            write_interpolation(images, self.interpolate, self.out, mp4=self.mp4)
+        elif self.mix is not None:
+            images = generator.mix(self.mix, self.label, truncation=self.truncation)
+            write_mixture(images, self.mix, self.out)
         else:
             samples = generator.sample(self.num, self.seed, self.label, truncation=self.truncation)
             images = samples.images

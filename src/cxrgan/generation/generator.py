@@ -1,7 +1,7 @@
 """A trained run, or a generator of the package -> images and interpolations."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 MAX_TRUNCATION = 2
+MAX_MIXED = 16  # seeds of a sheet
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +70,22 @@ class TrainedGenerator:
         if not isinstance(self.network, stable.Generator):
             raise UserError(f"{self.name} has no styles to truncate: leave truncation out, or use a stable recipe")
         return stable.Truncated(self.network, self.config, psi)
+
+    def mix(self, seeds: Sequence[int], label: str | None = None, *, truncation: float = 1.0) -> "NDArray[np.uint8]":
+        """Every seed's layout with every seed's style, all of one class: (N * N, M, M) uint8, row by row.
+
+        Row i has the latent of seed i at the bottom of the network, column j the style of seed j in every layer; the
+        diagonal has the seeds' own images (style mixing, Karras et al. 2019).
+        """
+        if not 2 <= len(seeds) <= MAX_MIXED or min(seeds) < 0 or max(seeds) > MAX_SEED:
+            raise UserError(f"cannot mix {tuple(seeds)}: 2 to {MAX_MIXED} seeds, each from 0 to {MAX_SEED}")
+        latents = seed_latents(self.config, seeds, self._indices(1, seeds[0], label).expand(len(seeds)))
+        network, num = self._truncated(truncation), len(seeds)
+        if not isinstance(network, stable.Generator | stable.Truncated):
+            raise UserError(f"{self.name} has no styles to mix: use a generator of a stable recipe")
+        pairs = torch.cat([latents.repeat_interleave(num, 0), latents.repeat(num, 1, 1, 1)], 1)
+        images: NDArray[np.uint8] = render(stable.Mixed(network), pairs).numpy()
+        return images
 
     def _indices(self, num: int, seed: int, label: str | None) -> torch.Tensor:
         if num < 1 or not 0 <= seed <= MAX_SEED - num + 1:

@@ -82,8 +82,29 @@ class Truncated(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents (N, L_ch + classes, L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
+        return self.generator.synthesise(latents, self.styles(latents))
+
+    def styles(self, latents: Tensor) -> Tensor:
+        """Latents -> the truncated styles (N, S)."""
         mean = latents[:, -self.num_classes :, 0, 0] @ self.means if self.num_classes else self.means
-        return self.generator.synthesise(latents, torch.lerp(mean, self.generator.styles(latents), self.psi))
+        return torch.lerp(mean, self.generator.styles(latents), self.psi)
+
+    def synthesise(self, latents: Tensor, style: Tensor) -> Tensor:
+        """As the generator's own."""
+        return self.generator.synthesise(latents, style)
+
+
+class Mixed(nn.Module):
+    """A generator that takes two latents an image: one for its first layer, one for the style of all layers."""
+
+    def __init__(self, generator: Generator | Truncated) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Pairs (N, 2 (L_ch + classes), L_w, L_w) float -> images (N, channels, M, M) in [-1, 1]."""
+        first, second = pairs.chunk(2, 1)
+        return self.generator.synthesise(first, self.generator.styles(second))
 
 
 class ModulatedNorm(nn.Module):

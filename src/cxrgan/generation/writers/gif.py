@@ -1,4 +1,4 @@
-"""An interpolation as a strip and a GIF."""
+"""An interpolation as a strip and a GIF, and where asked for as a film."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from cxrgan.generation.writers.mp4 import write_film
 from cxrgan.generation.writers.place import new_folder
 from cxrgan.images import SYNTHETIC, encode_png, grid
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path) -> None:
-    """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back."""
+def write_interpolation(images: "NDArray[np.uint8]", seeds: Sequence[int], out: Path, *, mp4: bool = False) -> None:
+    """A strip `interpolation-A-B.png`, and a GIF of the same name that goes there and back; if `mp4`, a film too."""
     name = f"interpolation-{seeds[0]}-{seeds[1]}"
     strip = grid(images, columns=len(images))
     first, *others = [Image.fromarray(image) for image in [*images, *images[-2:0:-1]]]
     with new_folder(out) as folder:
         (folder / f"{name}.png").write_bytes(encode_png(strip, SYNTHETIC))
         first.save(folder / f"{name}.gif", save_all=True, append_images=others, duration=120, loop=0)
+        if mp4:
+            write_film(images, folder / f"{name}.mp4")
