@@ -25,8 +25,8 @@ class Generate:
     label: str | None = None
     """The class of the images, for a conditional run or a shipped generator; if left out, classes come as often as in
     the training data."""
-    format: Literal["png", "npz"] = "png"
-    """A PNG for each image and one grid, or one npz file with everything."""
+    format: Literal["png", "npz", "dicom"] = "png"
+    """A PNG for each image and one grid; one npz file with everything; or a DICOM file for each image (extra dicom)."""
     interpolate: tuple[int, int] | None = None
     """Two seeds: interpolate between them instead, as a strip and a GIF."""
     frames: int = 12
@@ -38,13 +38,19 @@ class Generate:
 
     def run(self) -> int:
         from cxrgan.generation.generator import load_generator
+        from cxrgan.generation.provenance import Provenance
+        from cxrgan.generation.writers.dicom import require_pydicom
         from cxrgan.generation.writers.gif import write_interpolation
 
         check_free(self.out, "the images")
+        if self.format == "dicom":
+            require_pydicom()
         generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
             images = generator.interpolate(self.interpolate, self.frames, self.label, truncation=self.truncation)
-            write_interpolation(images, self.interpolate, self.out)
+            origin, labels = generator.origin(self.truncation), generator.labels(1, self.interpolate[0], self.label)
+            provenance = Provenance(origin, "interpolation", self.interpolate, labels)
+            write_interpolation(images, self.interpolate, self.out, provenance)
         else:
             samples = generator.sample(self.num, self.seed, self.label, truncation=self.truncation)
             images = samples.images

@@ -1,21 +1,18 @@
 """A run -> the folder that is shared: card.json, model.safetensors, README.md as its model card, grid.png."""
 
-import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cxrgan import __version__
-from cxrgan.data.dataset import read_manifest
-from cxrgan.errors import UserError
 from cxrgan.files import replacing, write_json
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.packed import CARD, WEIGHTS, encode_weights
-from cxrgan.images import SHEET, SYNTHETIC, encode_png, grid
+from cxrgan.images import NUM_SHOWN, SHEET
 from cxrgan.reports.tables import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_remarks
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.results import read_evaluation
@@ -23,7 +20,6 @@ from cxrgan.runs.results import read_evaluation
 MEASURED = ("metric", "label", "features", "tap", "value", "std", "ratio", "n_real", "n_fake", "seed")
 FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
 """With `MEASURED`, what the card keeps of a row of evaluation.json: numbers and what they mean, no place."""
-NUM_SHOWN = 64
 INTENDED_USE = (
     "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
     "not as images of patients."
@@ -51,7 +47,8 @@ def pack(run: Path, out: Path, *, name: str, best: bool = False, half: bool = Tr
         (made / WEIGHTS).write_bytes(content)
         write_json(made / CARD, card)
         (made / "README.md").write_text(model_card(card), encoding="utf-8")
-        (made / SHEET).write_bytes(encode_png(grid(generator.sample(NUM_SHOWN, seed=0).images), note=SYNTHETIC))
+        shared = replace(load_generator(made), name=f"hf://{name}")  # whoever loads it can make them again
+        (made / SHEET).write_bytes(shared.sample(NUM_SHOWN, seed=0).sheet())
     return sorted(out.iterdir())
 
 
@@ -63,7 +60,7 @@ def describe(folder: RunFolder, generator: TrainedGenerator, name: str, content:
         "name": name,
         "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side{classes}",
         "not_for": INTENDED_USE,
-        "licence": _licence(Path(info.data)),
+        "licence": generator.licence,
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": asdict(generator.config),
         "classes": dict(generator.classes),
@@ -78,15 +75,6 @@ def describe(folder: RunFolder, generator: TrainedGenerator, name: str, content:
         "cxrgan": __version__,
         "torch": torch.__version__,
     }
-
-
-def _licence(data: Path) -> str:
-    """What the dataset's source says of its licence, where the dataset is still there and its source is known."""
-    with contextlib.suppress(UserError):
-        manifest = read_manifest(data)
-        if manifest.license:
-            return f"Trained on images under {manifest.license}; keep this attribution: {manifest.citation}"
-    return "That of the training images, which is not known to cxrgan"
 
 
 def measured(folder: RunFolder, step: int) -> list[dict[str, Any]]:

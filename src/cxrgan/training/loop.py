@@ -71,6 +71,7 @@ def start(config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, dat
             num_images=len(dataset.images),
             classes=classes,
             data_identity=dataset.identity,
+            licence=dataset.licence,
             threads=torch.get_num_threads(),
         )
     )
