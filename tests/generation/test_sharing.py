@@ -151,16 +151,33 @@ def test_an_evaluation_of_other_weights_is_left_out(run: Path, tmp_path: Path) -
     assert "These weights were not measured" in (tmp_path / "packed" / "README.md").read_text()
 
 
-def test_a_licence_that_the_dataset_knows_is_passed_on(run: Path, tmp_path: Path) -> None:
-    data = shutil.copytree(run.parent / "data", tmp_path / "data")
+@pytest.mark.parametrize("kept", [True, False], ids=["in the run", "in the dataset of an old run"])
+def test_a_licence_that_is_known_is_passed_on(run: Path, tmp_path: Path, kept: bool) -> None:
+    data, other = (shutil.copytree(run.parent / name, tmp_path / name) for name in ("data", "first"))
     manifest = json.loads((data / "manifest.json").read_text()) | {"license": "CC BY 4.0", "citation": "Kermany et al."}
     (data / "manifest.json").write_text(json.dumps(manifest))
-    other = shutil.copytree(run, tmp_path / "other")
-    config = json.loads((other / "config.json").read_text()) | {"data": str(data)}
+    terms = load_dataset(data).licence
+    config = json.loads((other / "config.json").read_text()) | {"licence": terms, "data": PLACE}
+    if not kept:
+        del config["licence"]
+        config["data"] = str(data)
     (other / "config.json").write_text(json.dumps(config))
     pack(other, tmp_path / "packed", name="lab/first")
     card = json.loads((tmp_path / "packed" / "card.json").read_text())
     assert card["licence"] == "Trained on images under CC BY 4.0; keep this attribution: Kermany et al."
+    assert cxrgan.load_generator(tmp_path / "packed").licence == card["licence"]
+
+
+def test_a_run_keeps_the_licence_of_its_images(tmp_path: Path) -> None:
+    data = write_tiny_dataset(tmp_path / "data")
+    manifest = json.loads((data / "manifest.json").read_text()) | {"license": "CC0", "citation": "Somebody, 2026"}
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    dataset = load_dataset(data)
+    folder = start(replace(TINY, steps=2), dataset, tmp_path / "run", recipe="tiny", data=PLACE)
+    train(folder, folder.read_info().config, dataset)
+    assert cxrgan.load_generator(tmp_path / "run").origin().licence == (
+        "Trained on images under CC0; keep this attribution: Somebody, 2026"
+    )
 
 
 def test_push_sends_four_files_to_a_private_repository_and_says_so(
