@@ -286,6 +286,16 @@ def test_what_cannot_be_read_is_one_line_and_the_status_2(
     assert total == "1 unreadable, 1 proven"
 
 
+def test_what_a_library_says_of_a_damaged_file_is_kept_short(generator: TrainedGenerator, tmp_path: Path) -> None:
+    file = generator.sample(2).save(tmp_path / "npz", "npz") / "images.npz"
+    content = bytearray(file.read_bytes())
+    content[26:28] = struct.pack("<H", 5000)  # the length of the first name, which zipfile quotes as it is
+    file.write_bytes(content)
+    assert judged(file).outcome == "unreadable"
+    assert len(judged(file).why) < 500
+    assert "\n" not in judged(file).why
+
+
 def test_provenance_that_is_none_is_unreadable(honest: Path, tmp_path: Path) -> None:
     with Image.open(honest) as image:
         save(honest, image, synthetic=False)

@@ -1,6 +1,7 @@
 """A PNG, DICOM or npz file of generated images -> their pixels, and what it says of them. No file is trusted."""
 
 import io
+import textwrap
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from cxrgan.errors import UserError
-from cxrgan.fields import read_bytes
+from cxrgan.fields import printable, read_bytes
 from cxrgan.generation.provenance import KEYWORD, MAX_CHARACTERS, Origin, is_label, parse_origin, parse_provenance
 from cxrgan.generation.writers.dicom import PRIVATE_GROUP, PROVENANCE, require_pydicom, secondary_capture
 
@@ -74,7 +75,8 @@ def read_picture(file: Path) -> Picture:
     except UserError:
         raise
     except Exception as error:  # Pillow, pydicom and numpy raise about every type there is on damaged files
-        raise UserError(f"cannot read {file}: {type(error).__name__}, {error}; {MEND}") from error
+        said = textwrap.shorten(printable(str(error)), 160, placeholder=" ...") or type(error).__name__
+        raise UserError(f"cannot read {file}: {said}; {MEND}") from error
 
 
 def _read_png(content: bytes, file: Path) -> Picture:
