@@ -337,6 +337,8 @@ def test_a_generator_that_is_none_and_a_folder_without_images_are_bad_input(
     assert "there is no run folder" in capsys.readouterr().err
     assert main(["verify", str(tmp_path)]) == 2
     assert "holds no .png, .dcm, .npz file" in capsys.readouterr().err
+    assert main(["verify"]) == 2
+    assert "there is nothing to read" in capsys.readouterr().err
 
 
 def test_step_and_licence_of_an_unknown_dataset_are_no_lie(tiny_run: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def _result(row: Mapping[str, Any], licence: str) -> dict[str, Any]:
                 "type": row["metric"],
                 "value": row["value"],
                 "name": f"{row['metric'].replace('_', ' ')} ({row['features']})",
-                "args": {name: row[name] for name in ARGUMENTS if row.get(name) is not None},
+                "args": {name: row[name] for name in ARGUMENTS if row.get(name) not in (None, "")},
             }
         ],
     }

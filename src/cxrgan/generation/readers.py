@@ -48,7 +48,9 @@ class Picture:
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, and of folders all within that can be read back; UserError for a folder without any."""
+    """Files as they are, and of folders all within that can be read back; UserError where there are none."""
+    if not paths:
+        raise UserError(f"there is nothing to read; {MEND}")
     files: list[Path] = []
     for path in paths:
         inside = (
