@@ -1,4 +1,4 @@
-"""What the tests share: the real chest X-rays, where this machine has them."""
+"""What the tests share: the real chest X-rays, where this machine has them, and a tiny run."""
 
 import os
 import signal
@@ -24,3 +24,21 @@ def real_data() -> Path:
     if not (folder / "chest_xray").is_dir():
         pytest.skip(f"no chest X-rays in {folder}: set CXRGAN_TEST_DATA to the folder that holds chest_xray")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an unconditional run with checkpoints of the steps 4 and 8. Not to be changed."""
+    from dataclasses import replace
+
+    from tiny import TINY, write_tiny_dataset
+
+    from cxrgan.data.dataset import load_dataset
+    from cxrgan.training.loop import start, train
+
+    place = tmp_path_factory.mktemp("tiny")
+    dataset = load_dataset(write_tiny_dataset(place / "data"))
+    config = replace(TINY, steps=8, checkpoint_every=4)
+    folder = start(config, dataset, place / "first", recipe="tiny", data=str(place / "data"))
+    train(folder, folder.read_info().config, dataset)
+    return folder.path

@@ -16,6 +16,7 @@ ORDER = (
     "recipes",
     "runs",
     "reports",
+    "generation.provenance",
     "generation.writers",
     "generation",
     "training.doctor",

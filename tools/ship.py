@@ -32,7 +32,7 @@ from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.sets import reference_set, run_set
 from cxrgan.files import write_bytes, write_json
 from cxrgan.generation.generator import load_generator
-from cxrgan.generation.pack import INTENDED_USE, describe
+from cxrgan.generation.pack import FLOOR, INTENDED_USE, MEASURED, describe
 from cxrgan.generation.packed import encode_weights
 from cxrgan.generation.shipped import read_card
 from cxrgan.images import grid, save_png
@@ -41,8 +41,6 @@ from cxrgan.runs.folder import RunFolder
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
 KNOWN = "Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
-FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
-MEASURED = ("metric", "label", "value", "features", "n_real", "n_fake", "seed", *FLOOR)
 THUMBNAIL = 32  # pixels a side at which grey values are compared
 
 
@@ -83,7 +81,7 @@ def measure(name: str, reference: str, network: DomainNetwork) -> list[dict[str,
     """Rows for a generator's card: as many of its images as there are real ones, against the shipped features."""
     real = reference_set(reference)
     rows = compare(real=real, fake=run_set(Path(name), real.num, seed=0), networks=[network], cache=cache_folder())
-    return [{key: row[key] for key in MEASURED} for row in rows]
+    return [{key: row[key] for key in (*MEASURED, *FLOOR)} for row in rows]
 
 
 def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:

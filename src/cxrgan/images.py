@@ -1,6 +1,7 @@
 """Grey values between files, networks and the eye: the two conversions, the one resize, grids and PNG."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Fit = Literal["crop", "pad", "stretch"]
 
 SHEET = "grid.png"  # many images in one picture; beside single images it is none of them
+NUM_SHOWN = 64  # images of it, at most
 SYNTHETIC = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
 """The description in every PNG of generated images."""
 
@@ -99,11 +101,16 @@ def save_png(path: Path, image: "NDArray[np.uint8]", note: str = "") -> None:
     write_bytes(path, encode_png(image, note))
 
 
-def encode_png(image: "NDArray[np.uint8]", note: str = "", transparent: int | None = None) -> bytes:
-    """The bytes that `save_png` writes; the grey value `transparent` shows what is behind the picture."""
+def encode_png(
+    image: "NDArray[np.uint8]", note: str = "", transparent: int | None = None, texts: Mapping[str, str] | None = None
+) -> bytes:
+    """The bytes that `save_png` writes, with further `texts` by keyword.
+
+    The grey value `transparent` shows what is behind the picture.
+    """
     metadata = PngInfo()
-    if note:
-        metadata.add_text("Description", note)
+    for keyword, text in {**({"Description": note} if note else {}), **(texts or {})}.items():
+        metadata.add_text(keyword, text)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata, transparency=transparent)
     return buffer.getvalue()

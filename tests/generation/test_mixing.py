@@ -47,6 +47,7 @@ def test_the_command_writes_a_sheet(tmp_path: Path) -> None:
     assert main(["generate", "cxr-64", "--mix", "3", "7", "--out", str(tmp_path / "out")]) == 0
     with Image.open(tmp_path / "out" / "mix-3-7.png") as sheet:
         assert sheet.size == (2 * 66 + 2, 2 * 66 + 2)
+    assert main(["verify", str(tmp_path / "out")]) == 0
 
 
 def test_a_film_without_an_interpolation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,11 @@ import cxrgan
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
+from cxrgan.generation.card import NOT_AUDITED, model_card
 from cxrgan.generation.pack import pack
+from cxrgan.generation.provenance import parse_provenance
+from cxrgan.generation.shipped import read_card
+from cxrgan.generation.verify import verify
 from cxrgan.images import grid
 from cxrgan.training.loop import start, train
 
@@ -119,8 +123,8 @@ def test_the_folder_says_what_it_is_and_not_where_it_is_from(packed: Path) -> No
     assert card["not_for"].startswith("Research and teaching only. Not for diagnosis")
     assert card["trained"]["config"]["model"] == card["model"]
     assert [(row["metric"], row["value"], row["floor"]) for row in card["metrics"]] == [("recall", 0.25, 0.84)]
-    assert readme.startswith("---\nlibrary_name: cxrgan\n")
-    assert "license: other\nlicense_name: " in readme
+    assert readme.startswith('---\nlibrary_name: "cxrgan"\n')
+    assert 'license: "other"\nlicense_name: ' in readme
     assert "**Research and teaching only." in readme
     assert "on 40 images (20 NORMAL, 20 PNEUMONIA)" in readme
     assert re.search(r"\| recall ↑ \| a \| 0.250* \| 0.840* ± 0.010* \| 0.30* \|", readme)
@@ -128,6 +132,54 @@ def test_the_folder_says_what_it_is_and_not_where_it_is_from(packed: Path) -> No
     assert 'load_generator("hf://lab/first")' in readme
     for file in packed.iterdir():
         assert not [place for place in (PLACE, str(packed.parent)) if place.encode() in file.read_bytes()]
+
+
+def test_the_card_is_metadata_that_hugging_face_reads(packed: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="the extra hf is not installed")
+    read = hub.ModelCard((packed / "README.md").read_text(encoding="utf-8")).data
+    assert (read.library_name, read.pipeline_tag) == ("cxrgan", "unconditional-image-generation")
+    assert (read.license, read.license_name, read.datasets) == ("other", "that-of-the-training-images", None)
+    assert {"synthetic", "research-only"} <= set(read.tags)
+    assert (read.model_name, read.metrics) == ("first", ["recall"])
+    (result,) = read.eval_results
+    assert (result.metric_type, result.metric_value, result.dataset_name) == ("recall", 0.25, "its training images")
+    assert result.metric_args == {
+        "features": "net", "tap": "a", "n_real": 40, "n_fake": 40, "seed": 0,
+        "floor": 0.84, "floor_std": 0.01, "n_floor": [20, 20], "floor_draws": 16,
+    }  # fmt: skip
+
+
+def test_the_card_of_a_shipped_generator_has_its_data_licence_metrics_and_copies() -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="the extra hf is not installed")
+    card = read_card("cxr-64")
+    text = model_card(card)
+    read = hub.ModelCard(text).data
+    assert (read.license, read.datasets) == ("cc-by-4.0", ["hf-vision/chest-xray-pneumonia"])
+    assert len(read.eval_results) == len(card["metrics"])
+    for result, row in zip(read.eval_results, card["metrics"], strict=True):
+        assert result.metric_value == pytest.approx(row["value"], abs=1e-6)
+        assert result.metric_args["floor"] == pytest.approx(row["floor"], abs=1e-6)
+        assert result.dataset_name.endswith(row["label"] or "chest X-rays")
+    assert card["licence"] in text
+    assert "| compared by | generated | held out | too near |" in text
+    assert NOT_AUDITED not in text
+
+
+def test_small_numbers_and_odd_names_survive_the_metadata(packed: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="the extra hf is not installed")
+    card = json.loads((packed / "card.json").read_text())
+    odd = ["1e-05", "no", "a: b # c", "{'\"", "Ä 東京 😀", "-", "|", "null"]
+    card["metrics"] = [card["metrics"][0] | {"value": 1e-5, "label": label} for label in odd]
+    read = hub.ModelCard(model_card(card)).data
+    assert [result.metric_args["label"] for result in read.eval_results] == odd
+    assert {result.metric_value for result in read.eval_results} == {1e-5}
+
+
+def test_the_picture_of_a_shared_generator_can_be_proven_by_whoever_loads_it(packed: Path) -> None:
+    (verdict,) = verify([packed / "grid.png"], packed)
+    assert (verdict.outcome, "the same pixels" in verdict.why) == ("proven", True)
+    with Image.open(packed / "grid.png") as picture:
+        assert parse_provenance(picture.info["cxrgan"], "").origin.generator == "hf://lab/first"
 
 
 def test_a_run_folder_comes_before_a_card_that_lies_in_it(run: Path, packed: Path) -> None:
@@ -151,16 +203,33 @@ def test_an_evaluation_of_other_weights_is_left_out(run: Path, tmp_path: Path) -
     assert "These weights were not measured" in (tmp_path / "packed" / "README.md").read_text()
 
 
-def test_a_licence_that_the_dataset_knows_is_passed_on(run: Path, tmp_path: Path) -> None:
-    data = shutil.copytree(run.parent / "data", tmp_path / "data")
+@pytest.mark.parametrize("kept", [True, False], ids=["in the run", "in the dataset of an old run"])
+def test_a_licence_that_is_known_is_passed_on(run: Path, tmp_path: Path, kept: bool) -> None:
+    data, other = (shutil.copytree(run.parent / name, tmp_path / name) for name in ("data", "first"))
     manifest = json.loads((data / "manifest.json").read_text()) | {"license": "CC BY 4.0", "citation": "Kermany et al."}
     (data / "manifest.json").write_text(json.dumps(manifest))
-    other = shutil.copytree(run, tmp_path / "other")
-    config = json.loads((other / "config.json").read_text()) | {"data": str(data)}
+    terms = load_dataset(data).licence
+    config = json.loads((other / "config.json").read_text()) | {"licence": terms, "data": PLACE}
+    if not kept:
+        del config["licence"]
+        config["data"] = str(data)
     (other / "config.json").write_text(json.dumps(config))
     pack(other, tmp_path / "packed", name="lab/first")
     card = json.loads((tmp_path / "packed" / "card.json").read_text())
     assert card["licence"] == "Trained on images under CC BY 4.0; keep this attribution: Kermany et al."
+    assert cxrgan.load_generator(tmp_path / "packed").licence == card["licence"]
+
+
+def test_a_run_keeps_the_licence_of_its_images(tmp_path: Path) -> None:
+    data = write_tiny_dataset(tmp_path / "data")
+    manifest = json.loads((data / "manifest.json").read_text()) | {"license": "CC0", "citation": "Somebody, 2026"}
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    dataset = load_dataset(data)
+    folder = start(replace(TINY, steps=2), dataset, tmp_path / "run", recipe="tiny", data=PLACE)
+    train(folder, folder.read_info().config, dataset)
+    assert cxrgan.load_generator(tmp_path / "run").origin().licence == (
+        "Trained on images under CC0; keep this attribution: Somebody, 2026"
+    )
 
 
 def test_push_sends_four_files_to_a_private_repository_and_says_so(

@@ -26,8 +26,8 @@ class Generate:
     label: str | None = None
     """The class of the images, for a conditional run or a shipped generator; if left out, classes come as often as in
     the training data."""
-    format: Literal["png", "npz"] = "png"
-    """A PNG for each image and one grid, or one npz file with everything."""
+    format: Literal["png", "npz", "dicom"] = "png"
+    """A PNG for each image and one grid; one npz file with everything; or a DICOM file for each image (extra dicom)."""
     interpolate: tuple[int, int] | None = None
     """Two seeds: interpolate between them instead, as a strip and a GIF."""
     frames: int = 12
@@ -43,6 +43,8 @@ class Generate:
 
     def run(self) -> int:
         from cxrgan.generation.generator import load_generator
+        from cxrgan.generation.provenance import Provenance
+        from cxrgan.generation.writers.dicom import require_pydicom
         from cxrgan.generation.writers.gif import write_interpolation
         from cxrgan.generation.writers.mixture import write_mixture
         from cxrgan.generation.writers.mp4 import require_video
@@ -52,13 +54,18 @@ class Generate:
         if self.mp4:
             require_video()
         check_free(self.out, "the images")
+        if self.format == "dicom":
+            require_pydicom()
         generator = load_generator(self.run_folder, best=self.best)
         if self.interpolate is not None:
             images = generator.interpolate(self.interpolate, self.frames, self.label, truncation=self.truncation)
-            write_interpolation(images, self.interpolate, self.out, mp4=self.mp4)
+            origin, labels = generator.origin(self.truncation), generator.labels(1, self.interpolate[0], self.label)
+            provenance = Provenance(origin, "interpolation", self.interpolate, labels)
+            write_interpolation(images, self.interpolate, self.out, provenance, mp4=self.mp4)
         elif self.mix is not None:
             images = generator.mix(self.mix, self.label, truncation=self.truncation)
-            write_mixture(images, self.mix, self.out)
+            origin, labels = generator.origin(self.truncation), generator.labels(1, self.mix[0], self.label)
+            write_mixture(images, Provenance(origin, "mixture", self.mix, labels), self.out)
         else:
             samples = generator.sample(self.num, self.seed, self.label, truncation=self.truncation)
             images = samples.images

@@ -22,6 +22,7 @@ from cxrgan.cli.prepare import Prepare
 from cxrgan.cli.push import Push
 from cxrgan.cli.report import Report
 from cxrgan.cli.train_domain import TrainDomain
+from cxrgan.cli.verify import Verify
 from cxrgan.console import speaking
 from cxrgan.errors import UserError
 from cxrgan.files import trouble
@@ -35,7 +36,8 @@ command shows the traceback of an error; `cxrgan --version` says which version t
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for bad input, 1 for work that failed, 130 when interrupted."""
+    """Run a command; returns the exit status: 0, 2 for bad input, 1 for work that failed, 130 when
+    interrupted, and of commands that check something 3 for what they found."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
@@ -75,6 +77,7 @@ COMMANDS = {
     "prepare": Prepare,
     "train": train.Train,
     "generate": Generate,
+    "verify": Verify,
     "evaluate": Evaluate,
     "doctor": Doctor,
     "report": Report,

@@ -29,8 +29,9 @@ class Push:
     """Write what would be sent to this new folder, and send nothing."""
 
     def run(self) -> int:
+        from cxrgan.generation.card import NOT_AUDITED
         from cxrgan.generation.hub import check_repo, require_hub, upload
-        from cxrgan.generation.pack import NOT_AUDITED, pack
+        from cxrgan.generation.pack import pack
 
         check_repo(self.repo)
         half = self.weights == "float16"

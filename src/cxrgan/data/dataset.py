@@ -58,6 +58,11 @@ class Manifest:
         content = json.dumps([self.images_sha256, self.classes, images])
         return hashlib.sha256(content.encode()).hexdigest()
 
+    @property
+    def terms(self) -> str:
+        """`Dataset.licence`."""
+        return f"images under {self.license}; keep this attribution: {self.citation}" if self.license else ""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
@@ -76,6 +81,8 @@ class Dataset:
     """Of the folder's images.npy: names the pixels, wherever the folder lies."""
     identity: str
     """SHA-256 of all that a run learns from: the pixels, and the split, label and patient of every image."""
+    licence: str = ""
+    """That of the images, and whom to name, such as `images under CC BY 4.0; keep ...`; empty where it is not known."""
 
     @property
     def image_size(self) -> int:
@@ -110,6 +117,7 @@ def load_dataset(path: str | Path, split: str = "train") -> Dataset:
         split=split,
         sha256=manifest.images_sha256,
         identity=manifest.identity,
+        licence=manifest.terms,
     )
 
 

@@ -1,8 +1,10 @@
 """A trained run, or a generator of the package -> images and interpolations."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from cxrgan import __version__
+from cxrgan.data.dataset import read_manifest
 from cxrgan.device import choose_device
 from cxrgan.errors import UserError
 from cxrgan.generation.hub import download, is_on_hub
 from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latents, with_classes
-from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder
+from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder, sha256_of
+from cxrgan.generation.provenance import MAX_MIXED, MAX_TRUNCATION, Origin, shortened
 from cxrgan.generation.samples import Samples
 from cxrgan.generation.shipped import GENERATORS, read_generator
 from cxrgan.lines import pasted
@@ -22,14 +27,12 @@ from cxrgan.models import stable
 from cxrgan.models.build import build_generator
 from cxrgan.models.config import ModelConfig
 from cxrgan.runs.checkpoint import load_network
-from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.folder import RunFolder, RunInfo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-MAX_TRUNCATION = 2
-MAX_MIXED = 16  # seeds of a sheet
+UNKNOWN_LICENCE = "That of the training images, which is not known to cxrgan"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +46,18 @@ class TrainedGenerator:
     step: int
     classes: Mapping[str, int]
     """Training images of each class; empty where the generator knows no classes."""
+    licence: str = UNKNOWN_LICENCE
+    """What is known of the licence of the training images."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the weights, as `packed.sha256_of` gives it: it names this generator wherever it lies."""
+        return sha256_of(self.network)
+
+    def origin(self, truncation: float = 1.0) -> Origin:
+        """What its images say of it."""
+        name, licence = shortened(self.name), shortened(self.licence)
+        return Origin(__version__, name, self.sha256, self.step, float(truncation), licence)
 
     def __repr__(self) -> str:
         size = self.config.image_size
@@ -56,10 +71,22 @@ class TrainedGenerator:
         the same whatever else is asked for with it. `truncation`, from 0 to 2, is `stable.Truncated`'s psi: below 1 the
         images are more typical and less varied.
         """
-        indices, seeds = self._indices(num, seed, label), range(seed, seed + num)
+        seeds, labels = range(seed, seed + num), self.labels(num, seed, label)
+        images = self.remake(seeds, labels, truncation=truncation)
+        return Samples(images, labels, tuple(seeds), self.origin(truncation))
+
+    def labels(self, num: int, seed: int = 0, label: str | None = None) -> tuple[str, ...]:
+        """The classes that `sample` gives its images; empty texts where the generator knows no classes."""
         names = list(self.classes) or [""]
-        images = render(self._truncated(truncation), seed_latents(self.config, seeds, indices)).numpy()
-        return Samples(images, tuple(names[index] for index in indices), tuple(seeds))
+        return tuple(names[index] for index in self._indices(num, seed, label))
+
+    def remake(self, seeds: Sequence[int], labels: Sequence[str], *, truncation: float = 1.0) -> "NDArray[np.uint8]":
+        """The images of seeds and classes that are known: (N, M, M) uint8. UserError for what it makes no images of."""
+        indices = torch.cat([self._indices(1, seed, label or None) for seed, label in zip(seeds, labels, strict=True)])
+        images: NDArray[np.uint8] = render(
+            self._truncated(truncation), seed_latents(self.config, seeds, indices)
+        ).numpy()
+        return images
 
     def _truncated(self, psi: float) -> nn.Module:
         """The network, or one whose styles are truncated; UserError where it cannot be."""
@@ -144,10 +171,33 @@ def load_generator(run: str | os.PathLike[str], *, best: bool = False) -> Traine
     step = folder.best_step() if best else folder.steps()[-1]
     if step is None:
         raise UserError(f"{run} has no best checkpoint: it was trained without --evaluate-every")
+    return _of_run(folder, info, step)
+
+
+def load_generators(run: str | os.PathLike[str]) -> Iterator[TrainedGenerator]:
+    """Every generator of `run`, named as in `load_generator`: of a run folder that of each checkpoint, newest first."""
+    yield load_generator(run)
+    folder = RunFolder(Path(run))
+    if folder.config_file.exists():
+        info = folder.read_info()
+        yield from (_of_run(folder, info, step) for step in folder.steps()[-2::-1])
+
+
+def _of_run(folder: RunFolder, info: RunInfo, step: int) -> TrainedGenerator:
     with torch.device("meta"):  # weights that no file holds get no memory
         network = build_generator(info.config.model)
     load_network(folder.checkpoint(step), "average" if info.config.ema_halflife else "generator", network)
-    return TrainedGenerator(folder.path.resolve().name, info.config.model, _ready(network), step, info.classes)
+    name = folder.path.resolve().name
+    return TrainedGenerator(name, info.config.model, _ready(network), step, info.classes, _licence(info))
+
+
+def _licence(info: RunInfo) -> str:
+    """What the run, or if it is an old one the dataset where it still lies, says of the images' licence."""
+    terms = info.licence or ""
+    if info.licence is None:
+        with contextlib.suppress(UserError):
+            terms = read_manifest(Path(info.data)).terms
+    return f"Trained on {terms}" if terms else UNKNOWN_LICENCE
 
 
 def is_shipped(run: str | Path) -> bool:
@@ -156,7 +206,8 @@ def is_shipped(run: str | Path) -> bool:
 
 
 def _unpacked(name: str, packed: PackedGenerator) -> TrainedGenerator:
-    return TrainedGenerator(name, packed.model, _ready(packed.network), packed.step, packed.classes)
+    licence = packed.licence or UNKNOWN_LICENCE
+    return TrainedGenerator(name, packed.model, _ready(packed.network), packed.step, packed.classes, licence)
 
 
 def _ready(network: nn.Module) -> nn.Module:

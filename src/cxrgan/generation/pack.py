@@ -1,36 +1,27 @@
 """A run -> the folder that is shared: card.json, model.safetensors, README.md as its model card, grid.png."""
 
-import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cxrgan import __version__
-from cxrgan.data.dataset import read_manifest
-from cxrgan.errors import UserError
 from cxrgan.files import replacing, write_json
+from cxrgan.generation.card import model_card
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.packed import CARD, WEIGHTS, encode_weights
-from cxrgan.images import SHEET, SYNTHETIC, encode_png, grid
-from cxrgan.reports.tables import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_remarks
+from cxrgan.images import NUM_SHOWN, SHEET
 from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.results import read_evaluation
 
 MEASURED = ("metric", "label", "features", "tap", "value", "std", "ratio", "n_real", "n_fake", "seed")
 FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
 """With `MEASURED`, what the card keeps of a row of evaluation.json: numbers and what they mean, no place."""
-NUM_SHOWN = 64
 INTENDED_USE = (
     "Research and teaching only. Not for diagnosis, not for training or testing clinical software without real data, "
     "not as images of patients."
-)
-NOT_AUDITED = (
-    "Memorisation was not audited: nobody has checked whether this generator gives training images back. Where those "
-    "are private, so may be its images."
 )
 
 
@@ -51,7 +42,8 @@ def pack(run: Path, out: Path, *, name: str, best: bool = False, half: bool = Tr
         (made / WEIGHTS).write_bytes(content)
         write_json(made / CARD, card)
         (made / "README.md").write_text(model_card(card), encoding="utf-8")
-        (made / SHEET).write_bytes(encode_png(grid(generator.sample(NUM_SHOWN, seed=0).images), note=SYNTHETIC))
+        shared = replace(load_generator(made), name=f"hf://{name}")  # whoever loads it can make them again
+        (made / SHEET).write_bytes(shared.sample(NUM_SHOWN, seed=0).sheet())
     return sorted(out.iterdir())
 
 
@@ -63,7 +55,7 @@ def describe(folder: RunFolder, generator: TrainedGenerator, name: str, content:
         "name": name,
         "what": f"Synthetic chest X-rays, {generator.config.image_size} pixels a side{classes}",
         "not_for": INTENDED_USE,
-        "licence": _licence(Path(info.data)),
+        "licence": generator.licence,
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": asdict(generator.config),
         "classes": dict(generator.classes),
@@ -81,73 +73,9 @@ def describe(folder: RunFolder, generator: TrainedGenerator, name: str, content:
     }
 
 
-def _licence(data: Path) -> str:
-    """What the dataset's source says of its licence, where the dataset is still there and its source is known."""
-    with contextlib.suppress(UserError):
-        manifest = read_manifest(data)
-        if manifest.license:
-            return f"Trained on images under {manifest.license}; keep this attribution: {manifest.citation}"
-    return "That of the training images, which is not known to cxrgan"
-
-
 def measured(folder: RunFolder, step: int) -> list[dict[str, Any]]:
     """The rows of evaluation.json, where it is of the images of this step."""
     evaluation = read_evaluation(folder.evaluation_file)
     if not str(evaluation.get("target", "")).endswith(f", step {step}"):
         return []
     return [{name: row[name] for name in (*MEASURED, *FLOOR)} for row in evaluation["rows"] if row["value"] is not None]
-
-
-def model_card(card: Mapping[str, Any]) -> str:
-    """README.md of the repository, with the metadata that Hugging Face reads."""
-    counts = ", ".join(f"{count:,} {label}" for label, count in card["classes"].items())
-    images = f"{card['trained']['num_images']:,} images" + (f" ({counts})" if counts else "")
-    return f"""---
-library_name: cxrgan
-pipeline_tag: unconditional-image-generation
-license: other
-license_name: that-of-the-training-images
-tags: [gan, chest-x-ray, medical-imaging, synthetic, research-only]
----
-
-# {card["name"].split("/")[-1]}
-
-{card["what"]}. **{card["not_for"]}**
-
-![{NUM_SHOWN} generated chest X-rays]({SHEET})
-
-The images of the first {NUM_SHOWN} seeds, all of them generated and none cherry-picked.
-
-```python
-import cxrgan  # with its extra `hf`
-
-generator = cxrgan.load_generator("hf://{card["name"]}")
-images = generator.sample(64, seed=0)  # (64, {card["model"]["image_size"]}, {card["model"]["image_size"]}) uint8
-```
-
-## Training
-
-Recipe `{card["trained"]["recipe"]}` of cxrgan {card["cxrgan"]}, step {card["step"]}, on {images}. Every setting is in
-`{CARD}`. Licence: {card["licence"]}.
-
-## How good it is
-
-Measured in float32. An arrow says which way is better; the floor is the score of real images against real images.
-
-{_tables(card["metrics"])}
-
-## Memorisation
-
-{NOT_AUDITED}
-"""
-
-
-def _tables(rows: Sequence[Mapping[str, Any]]) -> str:
-    parts = ["" if rows else "These weights were not measured (`cxrgan evaluate`)."]
-    for group in evaluation_groups(rows):
-        cells = [EVALUATION_COLUMNS, ["---"] * len(EVALUATION_COLUMNS), *map(evaluation_cells, group)]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-        title = f"{group[0]['features']}, {group[0]['label'] or 'all images'}"
-        counts = f"{group[0]['n_fake']:,} generated against {group[0]['n_real']:,} real images"
-        parts.append(f"{title}, {counts}:\n\n{table}\n\n{' '.join(evaluation_remarks(group))}")
-    return "\n\n".join(parts).strip()

@@ -1,5 +1,6 @@
 """A packed generator, as it is shipped and shared: a card in JSON that says what it is, and weights as safetensors."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class PackedGenerator:
     classes: Mapping[str, int]
     """Training images of each class, in the order of the labels; empty without classes."""
     step: int
+    licence: str
+    """What the card says of it; empty where it says nothing."""
 
 
 def is_packed(folder: Path) -> bool:
@@ -62,10 +65,23 @@ def read_packed(card_file: Path, weights_file: Path, *, mend: str) -> PackedGene
     if not all(tensor.isfinite().all() for tensor in weights.values()):
         raise UserError(f"{weights_file} is damaged: weights are no finite numbers; {mend}")
     network.load_state_dict(weights, assign=True)
-    return PackedGenerator(model, network, classes, card.whole("step"))
+    return PackedGenerator(model, network, classes, card.whole("step"), card.optional_text("licence") or "")
 
 
 def encode_weights(network: nn.Module, *, half: bool) -> bytes:
     """The weights file of a generator, of float16 if `half`, else as they are."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     return save({name: t.half() if half and t.is_floating_point() else t for name, t in state.items()})
+
+
+def sha256_of(network: nn.Module) -> str:
+    """SHA-256 of a network's weights as they are used: names, kinds, shapes and values, in the order of the names.
+
+    The same for every file and folder that gives these weights; float16 files give others than the float32 they are of.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        array = tensor.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype.name} {list(array.shape)}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from cxrgan.generation.provenance import Origin
+from cxrgan.generation.writers.dicom import write_dicoms
 from cxrgan.generation.writers.npz import write_npz
-from cxrgan.generation.writers.png import write_pngs
-from cxrgan.images import SYNTHETIC, encode_png, grid
+from cxrgan.generation.writers.png import encode_sheet, write_pngs
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-NUM_SHOWN = 64  # images of a grid
+Format = Literal["png", "npz", "dicom"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,6 +28,8 @@ class Samples:
     """The class of each image; empty texts where the generator knows no classes."""
     seeds: tuple[int, ...]
     """The seed of each image."""
+    origin: Origin | None = None
+    """The generator, as every file says; None where it is not known any more."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,16 +54,20 @@ class Samples:
     def __getitem__(self, index: int | slice) -> "NDArray[np.uint8] | Samples":
         """One image (M, M), or some of them with their classes and seeds."""
         if isinstance(index, slice):
-            return Samples(self.images[index], self.labels[index], self.seeds[index])
+            return Samples(self.images[index], self.labels[index], self.seeds[index], self.origin)
         return np.asarray(self.images[index])
 
     def __array__(self, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> "NDArray[Any]":
         return np.array(self.images, dtype=dtype, copy=copy)
 
-    def save(self, out: str | Path, format: Literal["png", "npz"] = "png") -> Path:
-        """Write a new folder `out`: a PNG an image and a grid, or `images.npz`; UserError where something is there."""
-        write = write_pngs if format == "png" else write_npz
-        write(self.images, self.labels, self.seeds, Path(out))
+    def save(self, out: str | Path, format: Format = "png") -> Path:
+        """Write a new folder `out`; UserError where something is there.
+
+        `png` is a PNG an image and a grid, `dicom` a DICOM file an image (extra `dicom`), `npz` one `images.npz`.
+        All say that they are synthetic, and what they were made from: `cxrgan verify` proves it.
+        """
+        write = {"png": write_pngs, "npz": write_npz, "dicom": write_dicoms}[format]
+        write(self.images, self.labels, self.seeds, Path(out), self.origin)
         return Path(out)
 
     def __repr__(self) -> str:
@@ -69,6 +76,10 @@ class Samples:
         seeds = f", seeds {self.seeds[0]} to {self.seeds[-1]}" if self.seeds else ""
         return f"Samples({num} synthetic images of {height} x {width} pixels{classes}{seeds})"
 
+    def sheet(self) -> bytes:
+        """The first images as a grid, as the bytes of a PNG."""
+        return encode_sheet(self.images, self.labels, self.seeds, self.origin)
+
     def _repr_png_(self) -> bytes:
-        """The first images as a grid, for notebooks."""
-        return encode_png(grid(self.images[:NUM_SHOWN]), SYNTHETIC)
+        """For notebooks."""
+        return self.sheet()

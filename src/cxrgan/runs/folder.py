@@ -50,6 +50,8 @@ class RunInfo:
     """Training images of each class, in the order of the labels; empty for an unconditional run."""
     data_identity: str = ""
     """`Dataset.identity`; empty in runs from before it existed."""
+    licence: str | None = None
+    """`Dataset.licence`; None in runs from before it was kept."""
     threads: int | None = None
     """CPU threads at the start; another number adds sums in another order, so the bits differ."""
     started_from: Ancestor | None = None
@@ -127,6 +129,7 @@ class RunFolder:
             num_images=table.whole("num_images", 1),
             classes=table.counts("classes") if "classes" in table else {},
             data_identity=table.optional_text("data_identity") or "",
+            licence=table.optional_text("licence"),
             threads=None if table.values.get("threads") is None else table.whole("threads", 1),
             started_from=_ancestor(table),
         )

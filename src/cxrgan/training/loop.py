@@ -76,6 +76,7 @@ def start(
             num_images=len(dataset.images),
             classes=classes,
             data_identity=dataset.identity,
+            licence=dataset.licence,
             threads=torch.get_num_threads(),
             started_from=ancestor,
         )
@@ -162,7 +163,7 @@ def train(
         if num_steps < progress.step:
             raise UserError(f"{folder.path} is already at step {progress.step}; give --steps a higher number")
         _warn_of_other_threads(info, config)
-        folder.write_info(replace(info, config=config, data_identity=dataset.identity))
+        folder.write_info(replace(info, config=config, data_identity=dataset.identity, licence=dataset.licence))
         best = Best()
         _warn_of_hole(cut_after(folder.metrics_file, progress.step, best.add), progress.step, folder)
         train_step = Step(config, players, device, num_steps)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrgan.errors import UserError
-from cxrgan.images import SYNTHETIC
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +21,12 @@ def require_video() -> None:
         raise UserError("--mp4 needs PyAV; in the checkout, run: pip install '.[video]'") from error
 
 
-def write_film(images: "NDArray[np.uint8]", file: Path) -> None:
-    """Images (N, M, M) uint8, M even, there and back, as H.264 in an MP4 that loops well."""
+def write_film(images: "NDArray[np.uint8]", file: Path, comment: str) -> None:
+    """Images (N, M, M) uint8, M even, there and back, as H.264 in an MP4 that loops well; `comment` says what it is."""
     import av
 
     with av.open(str(file), "w", format="mp4") as film:
-        film.metadata["comment"] = SYNTHETIC
+        film.metadata["comment"] = comment
         height, width = images.shape[1:]
         stream = film.add_stream("libx264", rate=RATE, options={"crf": "12"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
