@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cxrgan.data.decode import MAX_BYTES, Unusable, check_sides
+from cxrgan.data.sources import codecs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +36,6 @@ RADIOGRAPHS = {
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 DEFLATED = "1.2.840.10008.1.2.1.99"
-RLE = "1.2.840.10008.1.2.5"
-JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 SIZES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the markers SOF0 to SOF15 of JPEG, and SOF55 of JPEG-LS
 GREY = ("MONOCHROME1", "MONOCHROME2")
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
@@ -191,25 +190,18 @@ def _known_name(uid: str) -> str:
 
 def _decoded(dataset: "Dataset") -> "NDArray[Any]":
     """(H, W) or (H, W, 3) as stored, decompressed; YBR becomes RGB."""
-    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.utils import pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
-        try:
-            is_available = get_decoder(syntax).is_available
-        except NotImplementedError:
-            is_available = False
-        if not is_available:
-            raise Unusable(f"compressed as {_known_name(syntax)}, for which no decoder is installed; {INSTALL}")
+        if not codecs.is_available(syntax):
+            raise Unusable(f"compressed as {_known_name(syntax)}, for which there is no decoder here; {INSTALL}")
         _check_codestream(dataset)
     try:
         with warnings.catch_warnings(action="ignore"):
-            return pixel_array(dataset)
+            return codecs.decompressed(dataset) if syntax.is_encapsulated else pixel_array(dataset)
     except Exception as error:  # as above
-        is_deep = syntax == JPEG_EXTENDED and int(dataset.BitsStored) > 8
-        more = "; 12-bit lossy JPEG needs: pip install pylibjpeg pylibjpeg-libjpeg (GPL)" if is_deep else ""
-        raise Unusable(f"its pixels cannot be decoded: {_known_name(syntax)}{more}") from error
+        raise Unusable(f"its pixels cannot be decoded: {_known_name(syntax)}") from error
 
 
 def _check_codestream(dataset: "Dataset") -> None:
@@ -218,7 +210,7 @@ def _check_codestream(dataset: "Dataset") -> None:
 
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     wanted = (int(dataset.Columns), int(dataset.Rows))
-    if dataset.file_meta.TransferSyntaxUID == RLE:
+    if dataset.file_meta.TransferSyntaxUID == codecs.RLE:
         if max(map(_rle_length, _rle_segments(frame)), default=0) > wanted[0] * wanted[1] + 1:  # 1: to even length
             raise Unusable("its compressed picture is larger than its header says")
         return
