@@ -17,7 +17,7 @@ JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 RLE = "1.2.840.10008.1.2.5"
 
-DECODER_DEPENDENCIES = {uid: ("imagecodecs",) for uid in (*JPEG, *JPEG_LS, *JPEG_2000)}  # pydicom asks for the name
+DECODER_DEPENDENCIES = dict.fromkeys((*JPEG, *JPEG_LS, *JPEG_2000), ("imagecodecs",))  # pydicom asks for the name
 
 
 def is_available(uid: str) -> bool:
@@ -26,7 +26,7 @@ def is_available(uid: str) -> bool:
 
 
 def decompressed(dataset: "Dataset") -> "np.ndarray[Any, Any]":
-    """(H, W) or (H, W, 3), as pydicom's `pixel_array` gives it; YBR becomes RGB. Raises about anything where it cannot."""
+    """(H, W) or (H, W, 3), as pydicom's `pixel_array` gives it; YBR becomes RGB. Raises what pydicom raises."""
     from pydicom.pixels.decoders.base import Decoder, get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID

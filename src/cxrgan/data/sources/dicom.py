@@ -4,7 +4,6 @@ Nothing that a header says of a person leaves here, except through `Header`, whi
 """
 
 import re
-import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -150,17 +149,16 @@ def _read(path: Path, *, pixels: bool) -> "Dataset":
         raise Unusable(f"the file has more than {MAX_BYTES:,} bytes")
     if not is_marked:
         raise Unusable("named as DICOM, but without its mark (DICM)")
-    with warnings.catch_warnings(action="ignore"):  # pydicom's, on values that are not used
-        meta = read_file_meta_info(path)
-        if meta.get("TransferSyntaxUID") == DEFLATED:  # would be inflated whole before its size is known
-            raise Unusable("of the deflated transfer syntax, which is not read; save it in another one")
-        if meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
-            raise Unusable("the directory of a DICOM medium (DICOMDIR), no image")
-        tags: list[Any] = [*TAGS, "PixelData"] if pixels else list(TAGS)
-        dataset = dcmread(path, stop_before_pixels=not pixels, specific_tags=tags)
-        if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in meta:
-            dataset.SOPClassUID = meta.MediaStorageSOPClassUID
-        return dataset
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") == DEFLATED:  # would be inflated whole before its size is known
+        raise Unusable("of the deflated transfer syntax, which is not read; save it in another one")
+    if meta.get("MediaStorageSOPClassUID") == MEDIA_DIRECTORY:
+        raise Unusable("the directory of a DICOM medium (DICOMDIR), no image")
+    tags: list[Any] = [*TAGS, "PixelData"] if pixels else list(TAGS)
+    dataset = dcmread(path, stop_before_pixels=not pixels, specific_tags=tags)
+    if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in meta:
+        dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    return dataset
 
 
 def _check(dataset: "Dataset") -> None:
@@ -198,8 +196,7 @@ def _decoded(dataset: "Dataset") -> "NDArray[Any]":
             raise Unusable(f"compressed as {_known_name(syntax)}, for which there is no decoder here; {INSTALL}")
         _check_codestream(dataset)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return codecs.decompressed(dataset) if syntax.is_encapsulated else pixel_array(dataset)
+        return codecs.decompressed(dataset) if syntax.is_encapsulated else pixel_array(dataset)
     except Exception as error:  # as above
         raise Unusable(f"its pixels cannot be decoded: {_known_name(syntax)}") from error
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,8 @@ def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], bo
     for record in track(dicom, "Reading DICOM headers", len(dicom)):
         assert isinstance(record.image, Path)
         try:
-            header = read_header(record.image)
+            with warnings.catch_warnings(action="ignore"):  # pydicom's, which repeat values of the header
+                header = read_header(record.image)
         except Unusable as reason:
             rejected.append(Rejected(record.origin, str(reason)))
             continue
