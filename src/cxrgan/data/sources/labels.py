@@ -157,7 +157,7 @@ class Labels:
         _check_agreement(rows, lambda row: row.split, "splits")
         split = record.split
         if self.has_splits:
-            split = rows[0].split or self.beside.splits.get(stem)
+            split = rows[0].split or _split(self.beside.splits.get(stem, ""), f"beside {self.name}")
             if split is None:
                 raise SetAside(f"no split for it in or beside {self.name}")
         elif self.layout.split_in_path:
@@ -231,12 +231,11 @@ def read_labels(asked: LabelTable) -> Labels:
 
 def _layout(tables: Sequence[Table], asked: LabelTable) -> Layout:
     """The known layout of the tables, with the columns that were named in place of its own."""
-    known = {layout_of(table) for table in tables}
-    if len(known) > 1:
+    layout = layout_of(tables[0])
+    if any(layout_of(table) is not layout for table in tables):
         raise UserError(
             f"{', '.join(str(table.file) for table in tables)} are tables of different kinds; give one kind"
         )
-    layout = known.pop()
     if layout is None and not (asked.image_column and asked.label_columns):
         raise UserError(
             f"{tables[0].file} has no layout that is known by name; choose --image-column and --label-column from "
