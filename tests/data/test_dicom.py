@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from dicoms import CT, DX, PERSON, SC, SYNTAXES, lut, write_dicom
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
@@ -27,7 +28,6 @@ from cxrgan.data.sources.folder import folder_source
 from cxrgan.data.sources.pseudonyms import default_key_file
 from cxrgan.errors import UserError
 from cxrgan.evaluation.sets import first_image_size, folder_set
-from tests.data.dicoms import CT, DX, PERSON, SC, SYNTAXES, lut, write_dicom
 
 FILM = phantom(0, 7, 64, "PNEUMONIA").astype(float)
 GREY = np.round((FILM - FILM.min()) / np.ptp(FILM) * 255).astype(np.uint8)  # (64, 64), from 0 to 255
@@ -72,7 +72,8 @@ def prepared(source: Path, out: Path, size: int = 32, **options: Any) -> tuple[N
 def gamma(table: str) -> dict[str, Any]:
     """A table that squeezes the 12 bits to their square, and pixels that need it to look like GREY."""
     squared = np.round(np.arange(4096.0) ** 2 / 4095).astype(np.uint16)
-    return {table: [lut(squared, 12, **({"ModalityLUTType": "US"} if "Modality" in table else {}))]}
+    more: dict[str, Any] = {"ModalityLUTType": "US"} if "Modality" in table else {}
+    return {table: [lut(squared, 12, **more)]}
 
 
 ROOTS = np.round(np.sqrt(TWELVE * 4095.0)).astype(np.uint16)
@@ -168,7 +169,12 @@ def test_depth_is_kept_until_the_one_quantisation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
 @pytest.mark.parametrize(("center", "width"), [(1000, 900), (2000.5, 1), (-300, 1e4)])
 def test_windows_are_those_of_pydicom(function: str, center: float, width: float, tmp_path: Path) -> None:
-    more = {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function, "RescaleSlope": 1.5}
+    more: dict[str, Any] = {
+        "WindowCenter": center,
+        "WindowWidth": width,
+        "VOILUTFunction": function,
+        "RescaleSlope": 1.5,
+    }
     file = write_dicom(tmp_path / "a.dcm", TWELVE, bits=12, RescaleIntercept=-700, **more)
     dataset = pydicom.dcmread(file)
     shown = apply_windowing(apply_modality_lut(pixel_array(dataset), dataset), dataset)
@@ -178,10 +184,11 @@ def test_windows_are_those_of_pydicom(function: str, center: float, width: float
 
 def test_padding_is_black_and_does_not_count_for_the_range(tmp_path: Path) -> None:
     values = GREY.astype(np.uint16) * 13 + 300
-    for more, marked in (
+    markings: list[tuple[dict[str, Any], int]] = [
         ({"PixelPaddingValue": 65535}, 65535),
         ({"PixelPaddingValue": 60000, "PixelPaddingRangeLimit": 62000}, 61000),
-    ):
+    ]
+    for more, marked in markings:
         for photometric, stored in (("MONOCHROME2", values), ("MONOCHROME1", 4000 - values)):
             padded = stored.copy()
             padded[:, :10] = marked
@@ -351,7 +358,7 @@ def test_no_identifier_reaches_the_dataset_folder(tmp_path: Path) -> None:
     (folder / "Quixote.dcm").write_bytes(b"Dear Mr Quixote")
     png(folder / "MRN-4471123.png", film(11))
     for index in range(12):
-        other = {"PatientID": f"PID{index:07d}", "PatientName": f"Panza{index}^Sancho"}
+        other: dict[str, Any] = {"PatientID": f"PID{index:07d}", "PatientName": f"Panza{index}^Sancho"}
         write_dicom(root / f"Panza{index}" / "a.dcm", film(index + 100), **other)
     table = tmp_path / "labels.csv"
     rows = [f"MRN-4471123,{person['SOPInstanceUID']},a", "MRN-0000001,missing-MRN-0000001.dcm,b"]

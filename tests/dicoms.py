@@ -34,7 +34,7 @@ SYNTAXES = {
     "jpeg-12-bit": JPEGExtended12Bit,
 }
 
-PERSON = {
+PERSON: dict[str, Any] = {
     "PatientName": "Quixote^Alonso",
     "PatientID": "MRN-4471123",
     "IssuerOfPatientID": "LaMancha General",
