@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -57,7 +58,7 @@ def write_dicom(
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = SYNTAXES[syntax]
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = kind
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID(kind)
     dataset.SOPInstanceUID = generate_uid()
     dataset.PatientID = "1"
     dataset.Rows, dataset.Columns = pixels.shape[:2]
@@ -95,13 +96,15 @@ def lut(entries: NDArray[Any], bits: int, first: int = 0, **more: Any) -> Datase
 def _coded(pixels: NDArray[Any], syntax: str) -> bytes:
     match syntax:
         case "jpeg-lossless":
-            return encapsulate([imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1)])
+            stream = imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1)
         case "jpeg-12-bit":
-            return encapsulate([imagecodecs.jpeg8_encode(pixels, level=100, bitspersample=12)])
+            stream = imagecodecs.jpeg8_encode(pixels, level=100, bitspersample=12)
         case "jpeg-ls":
-            return encapsulate([imagecodecs.jpegls_encode(pixels)])
+            stream = imagecodecs.jpegls_encode(pixels)
         case "jpeg-2000":
-            return encapsulate([imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True)])
+            stream = imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True)
         case "big-endian":
             return pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
-    return pixels.tobytes()
+        case _:
+            return pixels.tobytes()
+    return encapsulate([bytes(stream)])

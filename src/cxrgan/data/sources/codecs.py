@@ -62,8 +62,8 @@ def _decode_jpeg(source: bytes, runner: "DecodeRunner") -> "np.ndarray[Any, Any]
     import imagecodecs
 
     if runner.samples_per_pixel == 1:
-        return imagecodecs.jpeg8_decode(source)  # type: ignore[no-any-return]
+        return imagecodecs.jpeg8_decode(source)
     adobe = source.find(b"\xff\xee\x00\x0eAdobe")
     if adobe >= 0 and adobe + 15 < len(source):  # the last byte of the marker: 0 says RGB, 1 YCbCr
         runner.set_option("photometric_interpretation", "YBR_FULL" if source[adobe + 15] == 1 else "RGB")
-    return imagecodecs.jpeg8_decode(source, colorspace="YCBCR", outcolorspace="YCBCR")  # type: ignore[no-any-return]
+    return imagecodecs.jpeg8_decode(source, colorspace="YCBCR", outcolorspace="YCBCR")
