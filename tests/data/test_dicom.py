@@ -224,6 +224,25 @@ def test_pydicoms_own_files_have_their_known_values(name: str, tolerance: int) -
         assert np.abs(picture[row, 50] - colour).max() <= tolerance, row
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "JPEG2000.dcm",
+        "J2K_pixelrep_mismatch.dcm",
+        "SC_rgb_dcmtk_+eb+cr.dcm",
+        "SC_rgb_jpeg_app14_dcmd.dcm",
+        "SC_jpeg_no_color_transform.dcm",
+        "SC_jpeg_no_color_transform_2.dcm",
+        "SC_rgb_gdcm_KY.dcm",
+        "examples_ybr_color.dcm",
+    ],
+)
+def test_our_codecs_agree_with_pillow(name: str) -> None:
+    dataset = pydicom.dcmread(real(name))
+    theirs = pixel_array(dataset, index=0, decoding_plugin="pillow")
+    np.testing.assert_array_equal(codecs.decompressed(dataset), theirs)
+
+
 @pytest.mark.parametrize("name", ["JPEG2000.dcm", "JPGExtended.dcm", "JPEG-lossy.dcm"])
 def test_pydicoms_deep_files_come_in_with_their_window_or_range(name: str) -> None:
     dataset = pydicom.dcmread(real(name))
@@ -347,7 +366,7 @@ def test_the_same_pixels_under_another_header_are_a_copy(tmp_path: Path) -> None
 
 
 def test_no_identifier_reaches_the_dataset_folder(tmp_path: Path) -> None:
-    root = tmp_path / "source"
+    root = tmp_path / "Alonso 4471123"
     person = dict(PERSON)
     folder = root / "Quixote_Alonso" / "STUDY-31415"
     write_dicom(folder / f"{person['SOPInstanceUID']}.dcm", GREY, **person)

@@ -100,6 +100,15 @@ def test_nih_gives_combinations_and_patients(tmp_path: Path) -> None:
     assert source.rejected == ()  # the table itself is no image without a row
 
 
+def test_a_combination_has_one_name_whatever_the_order_of_its_findings(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.png")
+    words = ["Nodule", "Mass", "Edema", "Hernia", "Fibrosis", "Effusion"]
+    rows = [f"a.png,{'|'.join(words)},1", f"b.png,{'|'.join(words[::-1])},2"]
+    file = table(tmp_path / "t.csv", "Image Index,Finding Labels,Patient ID", *rows)
+    labels = {label for label, _, _ in seen(opened(tmp_path, file)).values()}
+    assert labels == {"Edema|Effusion|Fibrosis|Hernia|Mass|Nodule"}
+
+
 def test_nih_by_one_finding_with_the_official_split(tmp_path: Path) -> None:
     root, file = nih(tmp_path)
     table(root / "train_val_list.txt", "00000001_000.png", "00000001_001.png")

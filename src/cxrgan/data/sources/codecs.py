@@ -41,8 +41,9 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytearray:
     """One frame's codestream -> its pixels, sample beside sample; `runner` learns what they are."""
     import imagecodecs
 
-    if runner.transfer_syntax in JPEG:
-        pixels = _decode_jpeg(source, runner)
+    if runner.transfer_syntax in JPEG:  # components as they are coded: pydicom converts them, by what the header says
+        colours = {} if runner.samples_per_pixel == 1 else {"colorspace": "YCBCR", "outcolorspace": "YCBCR"}
+        pixels = imagecodecs.jpeg8_decode(source, **colours)
     elif runner.transfer_syntax in JPEG_LS:
         pixels = imagecodecs.jpegls_decode(source)
     else:
@@ -55,15 +56,3 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytearray:
     runner.set_option("bits_allocated", 8 * pixels.dtype.itemsize)
     runner.set_option("planar_configuration", 0)
     return bytearray(np.ascontiguousarray(pixels).tobytes())
-
-
-def _decode_jpeg(source: bytes, runner: "DecodeRunner") -> "np.ndarray[Any, Any]":
-    """The components as they are coded: pydicom converts colours, by what the header and Adobe's marker say."""
-    import imagecodecs
-
-    if runner.samples_per_pixel == 1:
-        return imagecodecs.jpeg8_decode(source)
-    adobe = source.find(b"\xff\xee\x00\x0eAdobe")
-    if adobe >= 0 and adobe + 15 < len(source):  # the last byte of the marker: 0 says RGB, 1 YCbCr
-        runner.set_option("photometric_interpretation", "YBR_FULL" if source[adobe + 15] == 1 else "RGB")
-    return imagecodecs.jpeg8_decode(source, colorspace="YCBCR", outcolorspace="YCBCR")

@@ -34,7 +34,7 @@ def folder_source(root: Path, labels: Labels | None = None) -> Source:
     files = [path for path in files if path not in labels.files] if labels else files
     depth = _nesting([path.relative_to(root).parts[:-1] for path in files], root.name)
     records = [_file_record(path, root, depth) for path in files]
-    records, refused, is_private = _with_dicom(records)
+    records, refused, headers = _with_dicom(records)
     rejected += refused
     if labels:
         records, refused = labels.join(records)
@@ -46,14 +46,16 @@ def folder_source(root: Path, labels: Labels | None = None) -> Source:
     nameless = [record.origin for record in records if not is_name(record.label or "none")]
     rejected += [Rejected(origin, "in a folder whose name cannot be a class") for origin in nameless]
     records = [record for record in records if is_name(record.label or "none")]
-    return Source(_text(root.name), None, None, tuple(records), tuple(rejected), is_private)
+    is_patients = any(header.is_named_by(root.name) for header in headers or ())
+    name = "dicom" if is_patients else _text(root.name)
+    return Source(name, None, None, tuple(records), tuple(rejected), is_private=headers is not None)
 
 
-def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], bool]:
-    """The records, those of DICOM with picture and patient; the DICOM files that are refused; whether there are any."""
+def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], list[Header] | None]:
+    """The records, those of DICOM with picture and patient; the DICOM files that are refused; the headers, if any."""
     dicom = [record for record in records if isinstance(record.image, Path) and is_dicom(record.image)]
     if not dicom:
-        return records, [], False
+        return records, [], None
     if not can_read():
         warn(f"{len(dicom):,} DICOM files are left out, since pydicom is missing; {INSTALL}")
     kept: list[Record] = []
@@ -75,7 +77,7 @@ def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], bo
     if patients:
         warn(f"{len(patients):,} folders have the names of their patients, and make no classes")
         kept = [replace(record, label=None) if record.label in patients else record for record in kept]
-    return kept, rejected, True
+    return kept, rejected, [header for found in headers.values() for header in found]
 
 
 def _is_of_one_patient(folder: str, headers: list[Header]) -> bool:
