@@ -14,6 +14,7 @@ from typing import Any, Literal
 from cxrgan.console import ProgressBar, duration, note, speaking
 from cxrgan.data import prepare as preparing
 from cxrgan.data.dataset import Dataset, load_dataset, load_held_out
+from cxrgan.data.sources.labels import LabelTable
 from cxrgan.errors import RunError, UserError
 from cxrgan.evaluation import evaluate as evaluating
 from cxrgan.evaluation.during import make_evaluator
@@ -54,16 +55,23 @@ def prepare(
     fit: Fit = "crop",
     seed: int = 0,
     num: int = 2000,
+    labels: AnyPath | LabelTable | None = None,
+    patient_key: AnyPath | None = None,
     progress: bool | None = None,
 ) -> Dataset:
     """Make a dataset folder `out` from chest X-rays anywhere, and return its training images.
 
     `source` is a folder of images, a MedMNIST .npz file, or one of `phantom`, `pneumoniamnist`, `kaggle`. Images become
     `size` x `size` pixels (even, 32 to 256) as `fit` says: `crop`, `pad` or `stretch`. `seed` decides the split by
-    patient where the source has none, and the phantoms, of which `num` are drawn.
+    patient where the source has none, and the phantoms, of which `num` are drawn. `labels` is a CSV file with the
+    classes of a folder's images, or a `cxrgan.data.sources.labels.LabelTable`, which also names its columns.
+    `patient_key` is the file with the key to the pseudonyms of patients from DICOM, if not the one in
+    `~/.config/cxrgan`.
     """
+    table = labels if labels is None or isinstance(labels, LabelTable) else LabelTable((Path(labels),))
+    key = None if patient_key is None else Path(patient_key)
     with speaking(progress):
-        preparing.prepare(os.fspath(source), Path(out), size, fit, seed, num)
+        preparing.prepare(os.fspath(source), Path(out), size, fit, seed, num, labels=table, patient_key=key)
     return load_dataset(Path(out))
 
 

@@ -371,7 +371,7 @@ def test_a_missing_tensorboard_spoils_no_run_folder(
 def test_a_failure_nobody_foresaw_is_one_line(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **named: object) -> None:
         raise RuntimeError("no driver")
 
     monkeypatch.setattr("cxrgan.data.prepare.prepare", fail)

@@ -284,9 +284,6 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "black.png": (encoded(Image.new("L", (40, 40), 0)), "every pixel has the grey value 0"),
     "grey.png": (encoded(Image.new("I;16", (40, 40), 900)), "every pixel has the grey value 900"),
     "invisible.png": (encoded(Image.new("RGBA", (40, 40), (9, 9, 9, 0))), "every pixel has the grey value 0"),
-    "scan.dcm": (b"\0" * 128 + b"DICM", "DICOM is not supported yet"),
-    "scan.DCM": (b"whatever", "DICOM is not supported yet"),
-    "scan_without_suffix": (b"\0" * 128 + b"DICM" + b"more", "DICOM is not supported yet"),
 }
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from cxrgan.errors import UserError
 from cxrgan.images import Fit
 from cxrgan.lines import pasted, say
 
 if TYPE_CHECKING:
     from cxrgan.data.prepare import Manifest
+    from cxrgan.data.sources.labels import LabelTable
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Prepare:
     """Turn chest X-rays from anywhere into a dataset folder."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """A folder (Kaggle's layout, classes, or flat), a MedMNIST .npz, or one of: phantom, pneumoniamnist, kaggle."""
+    """A folder (Kaggle's layout, classes, or flat; DICOM too), a MedMNIST .npz, or one of: phantom, pneumoniamnist,
+    kaggle."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The dataset folder to make."""
     size: int = 64
@@ -30,14 +33,47 @@ class Prepare:
     """Decides the phantoms, and the split by patient if the source has none."""
     num: int = 2000
     """How many phantoms to draw; other sources give everything they have."""
+    labels: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE.csv [FILE.csv ...]")] = ()
+    """Tables of labels for the folder. NIH ChestX-ray14, CheXpert, VinDr-CXR, RSNA and MIMIC-CXR-JPG are known by their
+    columns; for others, name the columns."""
+    image_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """The column with the path or name of the image."""
+    label_column: Annotated[str | None, tyro.conf.arg(metavar="NAME[,NAME]")] = None
+    """The column with the class; or a finding, for images with and without it; or several, for their combinations."""
+    patient_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """The column that names the patient."""
+    split_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """The column with train, val or test."""
+    patient_key: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The key to the pseudonyms of patients from DICOM, made if it is not there; usually in ~/.config/cxrgan."""
 
     def run(self) -> int:
         from cxrgan.data.prepare import prepare, summary
 
-        manifest = prepare(self.source, self.out, self.size, self.fit, self.seed, self.num)
+        manifest = prepare(
+            self.source,
+            self.out,
+            self.size,
+            self.fit,
+            self.seed,
+            self.num,
+            labels=self._table(),
+            patient_key=self.patient_key,
+        )
         say(summary(manifest))
         say(f"dataset in {self.out}; train on it: {train_command(self.out, by_class=_can_be_told_apart(manifest))}")
         return 0
+
+    def _table(self) -> "LabelTable | None":
+        from cxrgan.data.sources.labels import LabelTable
+
+        columns = (self.image_column, self.label_column, self.patient_column, self.split_column)
+        if not self.labels:
+            if any(columns):
+                raise UserError("columns are named, but no table; give one with --labels FILE.csv")
+            return None
+        chosen = tuple(name.strip() for name in (self.label_column or "").split(",") if name.strip())
+        return LabelTable(self.labels, self.image_column, chosen, self.patient_column, self.split_column)
 
 
 def train_command(data: Path, *, by_class: bool) -> str:

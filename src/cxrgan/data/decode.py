@@ -5,9 +5,13 @@ Grey keeps its precision until the one quantisation after the resize: 8-bit file
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_BYTES = 2**28  # of a file
 MAX_PIXELS = 2**26  # of a picture, in the file's header; the largest digitised films have about 60 million
@@ -27,8 +31,6 @@ class Unusable(Exception):
 
 def read_image(path: Path) -> bytes:
     """The bytes of an image file; Unusable where they cannot be had, or are too many."""
-    if path.suffix.lower() == ".dcm":
-        raise Unusable("DICOM is not supported yet")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -48,8 +50,6 @@ def decode(content: bytes, size: int) -> Image.Image:
     """
     if not content:
         raise Unusable("the file is empty")
-    if content[128:132] == b"DICM":
-        raise Unusable("DICOM is not supported yet")
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         check_sides(*image.size)
@@ -90,6 +90,16 @@ def to_grey(image: Image.Image) -> Image.Image:
     if low == high:
         raise Unusable(f"every pixel has the grey value {low}")
     return grey
+
+
+def made_grey(array: "NDArray[np.uint8] | NDArray[np.float32]") -> Image.Image:
+    """(H, W) or (H, W, 3) uint8 -> L; (H, W) float32 in [0, 255] -> F as it is; Unusable as of `decode`."""
+    check_sides(array.shape[1], array.shape[0])
+    if array.dtype == np.uint8:
+        return to_grey(Image.fromarray(array))
+    if array.min() == array.max():
+        raise Unusable(f"every pixel has the grey value {array.min():g}")
+    return Image.fromarray(array)
 
 
 def _stretched(image: Image.Image) -> Image.Image:

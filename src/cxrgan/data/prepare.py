@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import numpy as np
 from PIL import Image
 
-from cxrgan.console import track, warn
+from cxrgan.console import note, track, warn
 from cxrgan.data.dataset import FORMAT, SPLITS
-from cxrgan.data.decode import Unusable, check_sides, decode, read_image, to_grey
+from cxrgan.data.decode import Unusable, decode, made_grey, read_image
+from cxrgan.data.sources.dicom import DicomImage
+from cxrgan.data.sources.labels import LabelTable
 from cxrgan.data.sources.open import open_source
-from cxrgan.data.sources.record import Record, Source
+from cxrgan.data.sources.pseudonyms import Pseudonyms, read_pseudonyms
+from cxrgan.data.sources.record import Record, Rejected, Source
 from cxrgan.errors import RunError, UserError
 from cxrgan.fields import MAX_WHOLE, shown
 from cxrgan.files import check_free, remove_leftovers, replacing, trouble, write_json
@@ -92,11 +95,23 @@ class Manifest(TypedDict):
     images: list[ImageEntry]
 
 
-def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int = 0, num: int = 2000) -> Manifest:
+def prepare(
+    source: str,
+    out: Path,
+    size: int = 64,
+    fit: Fit = "crop",
+    seed: int = 0,
+    num: int = 2000,
+    *,
+    labels: LabelTable | None = None,
+    patient_key: Path | None = None,
+) -> Manifest:
     """Make the dataset folder `out` from `source` (see `open_source`) and return its manifest.
 
     Images become `size` x `size` as `fit` says. `seed` decides the split where the source has none, and the
-    phantom, of which `num` images are made. Neither the order of the files nor the cores change the result.
+    phantom, of which `num` images are made. `labels` give the classes of a folder. Neither the order of files and rows
+    nor the cores change the result. Where there is DICOM, patients and files get pseudonyms (see `pseudonyms`), by the
+    key in the file `patient_key`.
     """
     check_image_size(size)
     if fit not in get_args(Fit):
@@ -108,16 +123,21 @@ def prepare(source: str, out: Path, size: int = 64, fit: Fit = "crop", seed: int
         warn(f"removed {leftover}, left over from a prepare that was killed")
     if source == "phantom":
         _check_room(num, size, out)
-    opened = open_source(source, size=size, seed=seed, num=num)
+    opened = open_source(source, size=size, seed=seed, num=num, labels=labels)
     _check_room(len(opened.records), size, out)
-    records = sorted(_with_splits(opened.records, seed), key=_order)
+    if opened.is_private:
+        records, refused, paths = _hidden(opened, seed, read_pseudonyms(patient_key, out))
+    else:
+        records, refused, paths = _with_splits(opened.records, seed), list(opened.rejected), {}
+    records.sort(key=_order)
     try:
         with replacing(out) as folder:
             folder.mkdir()
             images, entries, rejected, duplicates = _decode_all(records, size, fit)
-            rejected += [RejectedEntry(origin=item.origin, reason=item.reason) for item in opened.rejected]
+            rejected += [RejectedEntry(origin=item.origin, reason=item.reason) for item in refused]
             if not entries:
-                raise UserError(_nothing_usable(source, rejected))
+                raise UserError(_nothing_usable(source, rejected, paths))
+            _say_which(rejected, paths)
             digest = _save(folder / "images.npy", images)
             manifest = _manifest(opened, size, fit, seed, digest, entries, rejected, duplicates)
             write_json(folder / "manifest.json", manifest)
@@ -187,7 +207,35 @@ def _check_room(num: int, size: int, out: Path) -> None:
         )
 
 
-def _with_splits(records: tuple[Record, ...], seed: int) -> list[Record]:
+def _hidden(source: Source, seed: int, pseudonyms: Pseudonyms) -> tuple[list[Record], list[Rejected], dict[str, str]]:
+    """The records of a private source with splits, and what was rejected, all under pseudonyms; pseudonym -> path.
+
+    The split of a DICOM file is drawn from its pseudonym, and so says nothing of the patient; that of another file from
+    what it always was drawn from, so that the first DICOM file in a folder moves no patient.
+    """
+    seen = [pseudonyms.record(record) if _is_dicom(record) else record for record in source.records]
+    drawn = _with_splits(seen, seed)
+    records = [record if _is_dicom(record) else pseudonyms.record(record) for record in drawn]
+    rejected = [Rejected(pseudonyms.origin(item.origin), item.reason) for item in source.rejected]
+    origins = [record.origin for record in source.records] + [item.origin for item in source.rejected]
+    return records, rejected, {pseudonyms.origin(origin): origin for origin in origins}
+
+
+def _is_dicom(record: Record) -> bool:
+    return isinstance(record.image, DicomImage)
+
+
+def _say_which(rejected: list[RejectedEntry], paths: dict[str, str]) -> None:
+    """Name the rejected files of a private source to the one who prepares it, by reason; the manifest will not."""
+    by_reason: dict[str, list[str]] = {}
+    for item in rejected if paths else []:
+        by_reason.setdefault(item["reason"], []).append(paths[item["origin"]])
+    for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))[:NUM_SHOWN]:
+        more = f" and {len(names) - NUM_SHOWN:,} more" if len(names) > NUM_SHOWN else ""
+        note(f"left out ({reason}): {', '.join(sorted(names)[:NUM_SHOWN])}{more}")
+
+
+def _with_splits(records: Sequence[Record], seed: int) -> list[Record]:
     """The records, each with a split: the source's own, or one made by patient."""
     if any(record.split for record in records):
         return list(records)
@@ -251,8 +299,7 @@ def _pixels(record: Record, size: int, fit: Fit) -> "tuple[str, NDArray[np.uint8
         else:
             array = record.image.load()
             digest = hashlib.sha256(array.tobytes()).hexdigest()
-            check_sides(array.shape[1], array.shape[0])
-            grey = to_grey(Image.fromarray(array))
+            grey = made_grey(array)
         return digest, _quantised(resize(grey, size, fit))
     except Unusable as reason:
         return digest, reason
@@ -313,10 +360,11 @@ def _manifest(
     )
 
 
-def _nothing_usable(source: str, rejected: list[RejectedEntry]) -> str:
+def _nothing_usable(source: str, rejected: list[RejectedEntry], paths: dict[str, str]) -> str:
+    """`paths` are the real ones of hidden files: the error is for the one who has them."""
     if not rejected:
         return f"{source} contains no image; give a folder with JPEG or PNG files"
-    first = "; ".join(f"{item['origin']}: {item['reason']}" for item in rejected[:3])
+    first = "; ".join(f"{paths.get(item['origin'], item['origin'])}: {item['reason']}" for item in rejected[:3])
     return f"{source} contains no usable image among {len(rejected)} files; the first problems are {first}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cxrgan.console import warn
 from cxrgan.data.dataset import load_dataset, read_manifest
-from cxrgan.data.decode import Unusable, decode, read_image
+from cxrgan.data.decode import Unusable, decode, made_grey, read_image
 from cxrgan.data.prepare import decode_records
 from cxrgan.data.sources.folder import folder_source
 from cxrgan.errors import UserError
@@ -127,9 +127,11 @@ def first_image_size(path: Path) -> int:
     records = sorted(folder_source(path).records, key=lambda record: record.origin)
     for record in records:
         try:
-            assert isinstance(record.image, Path)
             with warnings.catch_warnings(action="ignore"):  # Pillow's, on files that are left out anyway
-                side = min(decode(read_image(record.image), IMAGE_SIZES[-1]).size)
+                if isinstance(record.image, Path):
+                    side = min(decode(read_image(record.image), IMAGE_SIZES[-1]).size)
+                else:
+                    side = min(made_grey(record.image.load()).size)
         except Unusable:
             continue
         return min(max(side - side % 2, IMAGE_SIZES[0]), IMAGE_SIZES[-1])

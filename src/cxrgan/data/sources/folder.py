@@ -1,10 +1,17 @@
-"""A folder of images: its subfolders give the split and the class, Kaggle's file names the patient."""
+"""A folder of images: subfolders or a table give split and class; Kaggle's names, DICOM or a table the patient."""
 
 import os
 import re
+import warnings
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
+from cxrgan.console import track, warn
 from cxrgan.data.dataset import SPLITS
+from cxrgan.data.decode import Unusable
+from cxrgan.data.sources.dicom import INSTALL, DicomImage, Header, can_read, is_dicom, read_header
+from cxrgan.data.sources.labels import Labels
 from cxrgan.data.sources.record import Record, Rejected, Source
 from cxrgan.fields import is_name
 from cxrgan.images import SHEET
@@ -15,16 +22,23 @@ KAGGLE_NAME = re.compile(r"(person\d+_(?:bacteria|virus)|(?:NORMAL2-)?IM-\d+)(?:
 SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
-def folder_source(root: Path) -> Source:
+def folder_source(root: Path, labels: Labels | None = None) -> Source:
     """Every file below `root`; `train`, `val` and `test` are splits, and the folder below a split is the class.
 
     Without such folders, the first folder is the class, and files at the top have none. Folders around the splits
-    do not matter, nor does a folder around everything with the name of `root` (chest_xray/chest_xray).
+    do not matter, nor does a folder around everything with the name of `root` (chest_xray/chest_xray). With `labels`,
+    classes come from them alone, and files without one are rejected.
     """
     root = root.resolve()
     files, rejected = _walk(root)
+    files = [path for path in files if path not in labels.files] if labels else files
     depth = _nesting([path.relative_to(root).parts[:-1] for path in files], root.name)
     records = [_file_record(path, root, depth) for path in files]
+    records, refused, headers = _with_dicom(records)
+    rejected += refused
+    if labels:
+        records, refused = labels.join(records)
+        rejected += refused
     if any(record.split for record in records):
         outside = [record.origin for record in records if not record.split]
         rejected += [Rejected(origin, "outside the folders train, val and test") for origin in outside]
@@ -32,7 +46,43 @@ def folder_source(root: Path) -> Source:
     nameless = [record.origin for record in records if not is_name(record.label or "none")]
     rejected += [Rejected(origin, "in a folder whose name cannot be a class") for origin in nameless]
     records = [record for record in records if is_name(record.label or "none")]
-    return Source(_text(root.name), None, None, tuple(records), tuple(rejected))
+    is_patients = any(header.is_named_by(root.name) for header in headers or ())
+    name = "dicom" if is_patients else _text(root.name)
+    return Source(name, None, None, tuple(records), tuple(rejected), is_private=headers is not None)
+
+
+def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], list[Header] | None]:
+    """The records, those of DICOM with picture and patient; the DICOM files that are refused; the headers, if any."""
+    dicom = [record for record in records if isinstance(record.image, Path) and is_dicom(record.image)]
+    if not dicom:
+        return records, [], None
+    if not can_read():
+        warn(f"{len(dicom):,} DICOM files are left out, since pydicom is missing; {INSTALL}")
+    kept: list[Record] = []
+    rejected: list[Rejected] = []
+    headers: dict[str, list[Header]] = defaultdict(list)  # by class
+    for record in track(dicom, "Reading DICOM headers", len(dicom)):
+        assert isinstance(record.image, Path)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # pydicom's, which repeat values of the header
+                header = read_header(record.image)
+        except Unusable as reason:
+            rejected.append(Rejected(record.origin, str(reason)))
+            continue
+        headers[record.label or ""].append(header)
+        kept.append(replace(record, image=DicomImage(record.image), patient=header.patient))
+    names = {record.origin for record in dicom}
+    kept += [record for record in records if record.origin not in names]
+    patients = {label for label, found in headers.items() if _is_of_one_patient(label, found)}
+    if patients:
+        warn(f"{len(patients):,} folders have the names of their patients, and make no classes")
+        kept = [replace(record, label=None) if record.label in patients else record for record in kept]
+    return kept, rejected, [header for found in headers.values() for header in found]
+
+
+def _is_of_one_patient(folder: str, headers: list[Header]) -> bool:
+    """Whether a folder is a patient's and no class, as scanners and viewers export them."""
+    return len({header.patient for header in headers}) == 1 and headers[0].is_named_by(folder)
 
 
 def _walk(root: Path) -> tuple[list[Path], list[Rejected]]:

@@ -19,8 +19,8 @@ MEDMNIST = f"Yang et al.: MedMNIST v2, Scientific Data, 2023, doi 10.1038/s41597
 class MadeImage(Protocol):
     """An image that is not a file; it costs nothing until it is loaded."""
 
-    def load(self) -> "NDArray[np.uint8]":
-        """(H, W) or (H, W, 3) uint8."""
+    def load(self) -> "NDArray[np.uint8] | NDArray[np.float32]":
+        """(H, W) or (H, W, 3) uint8, or (H, W) float32 in [0, 255]; `decode.Unusable` where there is none."""
         ...
 
 
@@ -68,3 +68,5 @@ class Source:
     citation: str | None
     records: tuple[Record, ...]
     rejected: tuple[Rejected, ...] = ()
+    is_private: bool = False
+    """Whether names of patients and files may identify people, as those of DICOM do: they are never written down."""
