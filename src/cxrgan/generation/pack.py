@@ -16,9 +16,10 @@ from cxrgan.files import replacing, write_json
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.packed import CARD, WEIGHTS, encode_weights
 from cxrgan.images import SHEET, SYNTHETIC, encode_png, grid
+from cxrgan.reports.audit import audit_limits, audit_tables, audit_verdict
 from cxrgan.reports.tables import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_remarks
 from cxrgan.runs.folder import RunFolder
-from cxrgan.runs.results import read_evaluation
+from cxrgan.runs.results import read_audit, read_evaluation
 
 MEASURED = ("metric", "label", "features", "tap", "value", "std", "ratio", "n_real", "n_fake", "seed")
 FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
@@ -46,6 +47,7 @@ def pack(run: Path, out: Path, *, name: str, best: bool = False, half: bool = Tr
     content = encode_weights(generator.network, half=half)
     card = describe(folder, generator, name, content)
     card["metrics"] = measured(folder, generator.step)
+    card["audit"] = audited(folder, generator.step)
     with replacing(out) as made:
         made.mkdir(parents=True)
         (made / WEIGHTS).write_bytes(content)
@@ -97,6 +99,26 @@ def measured(folder: RunFolder, step: int) -> list[dict[str, Any]]:
     return [{name: row[name] for name in (*MEASURED, *FLOOR)} for row in evaluation["rows"] if row["value"] is not None]
 
 
+def audited(folder: RunFolder, step: int) -> dict[str, Any] | None:
+    """What audit.json says of the images of this step; no pairs, which name files of patients."""
+    audit = read_audit(folder.audit_file)
+    if not str(audit.get("target", "")).endswith(f", step {step}"):
+        return None
+    return {name: value for name, value in audit.items() if name != "pairs"}
+
+
+def memorisation(audit: Mapping[str, Any] | None) -> str:
+    """A card's section on copies of training images, in Markdown."""
+    if not audit:
+        return NOT_AUDITED
+    parts = [f"{audit_verdict(audit)} {audit_limits(audit)}"]
+    for table in audit_tables(audit):
+        cells = [table.columns, ["---"] * len(table.columns), *table.rows]
+        lines = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+        parts.append(f"{table.title}:\n\n{lines}\n\n{table.note}")
+    return "\n\n".join(parts)
+
+
 def model_card(card: Mapping[str, Any]) -> str:
     """README.md of the repository, with the metadata that Hugging Face reads."""
     counts = ", ".join(f"{count:,} {label}" for label, count in card["classes"].items())
@@ -137,7 +159,7 @@ Measured in float32. An arrow says which way is better; the floor is the score o
 
 ## Memorisation
 
-{NOT_AUDITED}
+{memorisation(card["audit"])}
 """
 
 
