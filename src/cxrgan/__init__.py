@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from cxrgan.generation.generator import load_generator
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "audit", "evaluate", "load_dataset", "load_generator", "load_run", "prepare", "report", "train"]
+__all__ = [
+    "__version__",
+    "audit",
+    "evaluate",
+    "load_dataset",
+    "load_generator",
+    "load_run",
+    "prepare",
+    "report",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -148,10 +148,10 @@ def audit(
 ) -> Audit:
     """Look for copies of training images, whole or in part, among those of a run, a generator or a folder of images.
 
-    `target` is as in `evaluate`; `data` the dataset folder that it was trained on. `held_out` is a folder of real images
-    of other patients; left out, the test or val images of `data`. A generator makes `num` images, from `seed` on; left
-    out, as many as are held out. `best` takes the best checkpoint of a run, not the newest. `pairs` is a PNG to draw
-    the strongest pairs into: it shows patients. A run keeps what was found in audit.json.
+    `target` is as in `evaluate`; `data` the dataset folder that it was trained on. `held_out` is a folder of real
+    images of other patients; left out, the test or val images of `data`. A generator makes `num` images from `seed` on;
+    left out, as many as are held out. `best` takes the best checkpoint of a run, not the newest. `pairs` is a PNG to
+    draw the strongest pairs into: it shows patients. A run keeps what was found in audit.json.
     """
     if pairs is not None:
         auditing.check_pairs_file(Path(pairs))

@@ -33,7 +33,8 @@ class Audit:
     best: bool = False
     """Audit the best checkpoint that `train --evaluate-every` found, not the newest."""
     pairs: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Draw the strongest pairs into this PNG, each image beside its training image. It shows patients: keep it private."""
+    """Draw the strongest pairs into this PNG, each image beside its training image. It shows patients: keep it
+    private."""
 
     def run(self) -> int:
         from dataclasses import asdict

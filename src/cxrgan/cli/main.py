@@ -36,7 +36,10 @@ command shows the traceback of an error; `cxrgan --version` says which version t
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for bad input, 1 for work that failed, 3 for copies found, 130 when interrupted."""
+    """Run a command; returns the exit status.
+
+    0, 2 for bad input, 1 for work that failed, 3 where an audit finds copies, 130 when interrupted.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]

@@ -205,16 +205,19 @@ def examine(images: ImageSet, train: ImageSet, held_out: ImageSet, *, seed: int)
 
 
 class Searches:
-    """The searches for copies of one set of training images, with thresholds from held-out images."""
+    """The searches for copies of one set of training images.
+
+    `of_held_out` has the evidence in held-out images for each search, `thresholds` what follows for an audit.
+    """
 
     def __init__(self, train: ImageSet, held_out: ImageSet, num: int) -> None:
         """For an audit of `num` images."""
         self.train = train.images
         self.patients = patient_codes(train.patients)
         self._pixels = {image.tobytes() for image in train.images}
-        self._of_held_out = [self.look(held_out.images, window).evidence for window in SEARCHES.values()]
+        self.of_held_out = [self.look(held_out.images, window).evidence for window in SEARCHES.values()]
         each = FALSE_ALARM / len(SEARCHES) / num
-        self.thresholds = [tail_threshold(evidence, each) for evidence in self._of_held_out]
+        self.thresholds = [tail_threshold(evidence, each) for evidence in self.of_held_out]
 
     def look(self, images: "NDArray[np.uint8]", window: Window) -> Matches:
         """The strongest evidence in each of (N, M, M) images."""
@@ -245,7 +248,7 @@ class Searches:
                 highest=float(each.evidence.max()),
                 highest_held_out=float(unseen.max()),
             )
-            for name, limit, each, unseen in zip(SEARCHES, self.thresholds, found, self._of_held_out, strict=True)
+            for name, limit, each, unseen in zip(SEARCHES, self.thresholds, found, self.of_held_out, strict=True)
         ]
 
     def power(self, images: "NDArray[np.uint8]", seed: int) -> list[Planted]:

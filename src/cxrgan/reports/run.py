@@ -181,7 +181,11 @@ def _lead(record: RunRecord) -> str:
 def _dates(folder: RunFolder) -> str:
     """When the log and the evaluation were last written."""
     dates = []
-    for what, file in (("Trained until", folder.metrics_file), ("measured", folder.evaluation_file), ("audited", folder.audit_file)):
+    for what, file in (
+        ("Trained until", folder.metrics_file),
+        ("measured", folder.evaluation_file),
+        ("audited", folder.audit_file),
+    ):
         if file.exists():
             with reading(file):  # a time may be beyond the calendar
                 date = datetime.fromtimestamp(file.stat().st_mtime, UTC)
