@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import TINY, write_tiny_dataset
+from written import AUDIT
 
 import cxrgan
 from cxrgan.cli.main import main
@@ -161,6 +162,21 @@ def test_a_licence_that_the_dataset_knows_is_passed_on(run: Path, tmp_path: Path
     pack(other, tmp_path / "packed", name="lab/first")
     card = json.loads((tmp_path / "packed" / "card.json").read_text())
     assert card["licence"] == "Trained on images under CC BY 4.0; keep this attribution: Kermany et al."
+
+
+def test_the_card_has_the_audit_of_its_step_and_no_name_of_a_file(run: Path, hub: StandIn, tmp_path: Path) -> None:
+    audited = shutil.copytree(run, tmp_path / "audited")
+    (audited / "audit.json").write_text(json.dumps(AUDIT))
+    pack(audited, tmp_path / "packed", name="lab/first")
+    readme, card = ((tmp_path / "packed" / name).read_text() for name in ("README.md", "card.json"))
+    assert "Copies found: 3 of 200 images" in readme
+    assert "| blended | 45 of 50 | 79\u00a0% to 96\u00a0% | 2 |" in readme
+    assert json.loads(card)["audit"] == {name: value for name, value in AUDIT.items() if name != "pairs"}
+    assert "secret-person" not in readme + card
+    assert main(["push", str(audited), "--repo", "lab/first"]) == 0
+    (audited / "audit.json").write_text(json.dumps(AUDIT | {"target": "run, step 2"}))
+    pack(audited, tmp_path / "older", name="lab/first")
+    assert "Memorisation was not audited" in (tmp_path / "older" / "README.md").read_text()
 
 
 def test_push_sends_four_files_to_a_private_repository_and_says_so(

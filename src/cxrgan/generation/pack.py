@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -117,6 +118,12 @@ def memorisation(audit: Mapping[str, Any] | None) -> str:
         lines = "\n".join(f"| {' | '.join(line)} |" for line in cells)
         parts.append(f"{table.title}:\n\n{lines}\n\n{table.note}")
     return "\n\n".join(parts)
+
+
+def said_of_copies(packed: Path) -> str:
+    """What the card of a packed generator says of copies, in a sentence or two."""
+    audit = json.loads((packed / CARD).read_text(encoding="utf-8"))["audit"]
+    return audit_verdict(audit) if audit else NOT_AUDITED
 
 
 def model_card(card: Mapping[str, Any]) -> str:
