@@ -47,7 +47,7 @@ def run(data: Path) -> "cxrgan.api.Run":
 
 def test_the_names_are_those_of_the_commands_and_each_is_explained() -> None:
     names = [name for name in dir(cxrgan) if name != "__version__"]
-    assert names == ["evaluate", "load_dataset", "load_generator", "load_run", "prepare", "report", "train"]
+    assert names == ["audit", "evaluate", "load_dataset", "load_generator", "load_run", "prepare", "report", "train"]
     for name in names:
         function = getattr(cxrgan, name)
         assert inspect.getdoc(function)

@@ -6,6 +6,7 @@ from typing import Any
 
 from cxrgan.data.sources.record import KERMANY
 from cxrgan.files import write_bytes
+from cxrgan.generation.pack import memorisation
 from cxrgan.generation.shipped import GENERATORS, read_card
 
 PAGE = Path(__file__).parent.parent / "docs" / "model-cards.md"
@@ -35,9 +36,8 @@ proportion of the classes is that of the data set, not of any clinic. Fine anato
 line wherever you share them: {KERMANY}.
 """
 
-FOOT = """The nearest pairs were also inspected: they share pose and brightness, and differ in ribs, heart and borders.
-This is a first check, not an audit: it finds copies of whole images but not of details, and says nothing about a
-single patient's right to be forgotten.
+FOOT = """What an audit does, what it finds of planted copies and what it cannot tell is in [Trust](trust.md). It says
+nothing about a single patient's right to be forgotten.
 """
 
 SHARE = (".2f", ".3f")
@@ -64,10 +64,6 @@ def section(card: Mapping[str, Any]) -> str:
         + " |"
         for label in (None, *card["classes"])
     ]
-    nearest = [
-        f"| {how} | {found['fake_to_train']:.4g} | {found['held_out_to_train']:.4g} | {found['too_near']:.1%} |"
-        for how, found in card["nearest_training_images"].items()
-    ]
     return f"""## {name}
 
 Recipe `{trained["recipe"]}`, conditional, {trained["config"]["epochs"]:g} epochs (step {card["step"]}):
@@ -86,13 +82,9 @@ against other real images, with the deviation of its draws ([how](metrics.md#the
 |{" --- |" * (1 + len(METRICS))}
 {chr(10).join(rows)}
 
-Are they copies? The table gives the median distance to the nearest training image, for generated images and for
-held-out test images (other patients), and the share of generated images that are nearer than all but 1 % of the
-held-out ones (chance gives 1 %):
+### Are they copies?
 
-| compared by | generated | held out | too near |
-| --- | --- | --- | --- |
-{chr(10).join(nearest)}
+{memorisation(card["audit"])}
 """
 
 

@@ -1,33 +1,32 @@
 """Make the files of a shipped generator from a run and the dataset it was trained on.
 
     python tools/ship.py RUN --data DIR --name cxr-64 --reference kermany-64 --machine TEXT [--pairs FILE]
-    python tools/ship.py --name cxr-64 --reference kermany-64       # measures NAME again and renews its card
+    python tools/ship.py --name cxr-64 --reference kermany-64 [--data DIR]  # measures NAME again and renews its card
     python tools/model_cards.py
 
 Writes src/cxrgan/assets/NAME.safetensors (the averaged generator as float16) with its card NAME.json, and
 REFERENCE.safetensors (the domain network's features of the training images, float16) with its card. The card has the
-metrics of the float16 generator against those features, as `cxrgan evaluate NAME --data REFERENCE` gives them, and how
-near its images are to training images beside how near the held-out test images are. --pairs draws the nearest pairs to
-look at; they show patients and stay private.
+metrics of the float16 generator against those features, as `cxrgan evaluate NAME --data REFERENCE` gives them, and what
+`cxrgan audit NAME --data DIR` finds. --pairs draws its strongest pairs to look at; they show patients and stay private.
 """
 
 import argparse
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays
 
 import cxrgan
-from cxrgan.data.dataset import Dataset, load_dataset
+from cxrgan.data.dataset import load_dataset
 from cxrgan.data.sources.record import CC_BY, KERMANY
+from cxrgan.evaluation.audit import audit
 from cxrgan.evaluation.compare import compare
 from cxrgan.evaluation.features import cache_folder, extract
-from cxrgan.evaluation.memorisation import Memorisation, memorisation
 from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
 from cxrgan.evaluation.sets import reference_set, run_set
 from cxrgan.files import write_bytes, write_json
@@ -35,13 +34,11 @@ from cxrgan.generation.generator import load_generator
 from cxrgan.generation.pack import FLOOR, INTENDED_USE, MEASURED, describe
 from cxrgan.generation.packed import encode_weights
 from cxrgan.generation.shipped import read_card
-from cxrgan.images import grid, save_png
 from cxrgan.runs.folder import RunFolder
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
 KNOWN = "Chest X-rays of children of one hospital; other ages, devices and diseases are missing."
-THUMBNAIL = 32  # pixels a side at which grey values are compared
 
 
 def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
@@ -84,40 +81,10 @@ def measure(name: str, reference: str, network: DomainNetwork) -> list[dict[str,
     return [{key: row[key] for key in (*MEASURED, *FLOOR)} for row in rows]
 
 
-def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, M, M) uint8 -> (N, 1024) grey values in [0, 255]."""
-    small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float().unsqueeze(1), THUMBNAIL)
-    values: NDArray[np.float32] = small.flatten(1).numpy()
-    return values
-
-
-def check_copies(
-    fake: NDArray[np.uint8], train: Dataset, test: Dataset, network: DomainNetwork, pairs: Path | None
-) -> dict[str, Any]:
-    """Nearest training images of the fakes and of the test images, in features and in grey values."""
-    sides = {"fake": fake, "train": train.images, "held_out": test.images}
-    features = {key: extract(network, images, cache=cache_folder())[network.main_tap] for key, images in sides.items()}
-    grey = {key: thumbnails(images) for key, images in sides.items()}
-    found = {
-        network.name: memorisation(fake=features["fake"], train=features["train"], held_out=features["held_out"]),
-        f"grey values at {THUMBNAIL} px": memorisation(
-            fake=grey["fake"], train=grey["train"], held_out=grey["held_out"]
-        ),
-    }
-    if pairs:
-        rows = [
-            image
-            for check in found.values()
-            for i in range(16)
-            for image in (fake[check.worst[i]], train.images[check.worst_train[i]])
-        ]
-        save_png(pairs, grid(np.stack(rows), columns=8), note="Synthetic, then its nearest real image, in turn")
-    return {key: _numbers(check) for key, check in found.items()}
-
-
-def _numbers(check: Memorisation) -> dict[str, float]:
-    names = ("fake_to_train", "held_out_to_train", "too_near")
-    return {name: round(getattr(check, name), 4) for name in names}
+def audited(name: str, data: Path, pairs: Path | None) -> dict[str, Any]:
+    """The audit for a generator's card; no pairs, which name files of patients."""
+    found = audit(Path(name), data, pairs=pairs)
+    return {key: value for key, value in asdict(found).items() if key != "pairs"}
 
 
 def main() -> None:
@@ -132,6 +99,8 @@ def main() -> None:
     network = load_domain()
     if arguments.run is None:
         card = read_card(arguments.name) | {"metrics": measure(arguments.name, arguments.reference, network)}
+        if arguments.data:
+            card["audit"] = audited(arguments.name, arguments.data, arguments.pairs)
         write_json(ASSETS / f"{arguments.name}.json", card)
         return
     if not (arguments.data and arguments.machine):
@@ -139,12 +108,10 @@ def main() -> None:
     card = write_generator(arguments.run, arguments.name, arguments.machine)
     write_json(ASSETS / f"{arguments.name}.json", card)
     write_reference(arguments.data, arguments.reference, network)
-    train, test = load_dataset(arguments.data), load_dataset(arguments.data, "test")
-    fake = run_set(Path(arguments.name), len(train.images), seed=0)
     card["metrics"] = measure(arguments.name, arguments.reference, network)
-    card["nearest_training_images"] = check_copies(fake.images, train, test, network, arguments.pairs)
+    card["audit"] = audited(arguments.name, arguments.data, arguments.pairs)
     write_json(ASSETS / f"{arguments.name}.json", card)
-    print(json.dumps(card["nearest_training_images"], indent=2))
+    print(json.dumps(card["audit"], indent=2))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,22 @@ For research and teaching only, no clinical use. The functions are those of the 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cxrgan.api import evaluate, load_run, prepare, report, train
+    from cxrgan.api import audit, evaluate, load_run, prepare, report, train
     from cxrgan.data.dataset import load_dataset
     from cxrgan.generation.generator import load_generator
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load_dataset", "load_generator", "load_run", "prepare", "report", "train"]
+__all__ = [
+    "__version__",
+    "audit",
+    "evaluate",
+    "load_dataset",
+    "load_generator",
+    "load_run",
+    "prepare",
+    "report",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

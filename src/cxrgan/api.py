@@ -16,7 +16,9 @@ from cxrgan.data import prepare as preparing
 from cxrgan.data.dataset import Dataset, load_dataset, load_held_out
 from cxrgan.data.sources.labels import LabelTable
 from cxrgan.errors import RunError, UserError
+from cxrgan.evaluation import audit as auditing
 from cxrgan.evaluation import evaluate as evaluating
+from cxrgan.evaluation.audit import Audit
 from cxrgan.evaluation.during import make_evaluator
 from cxrgan.evaluation.evaluate import Evaluation
 from cxrgan.evaluation.features import cache_folder
@@ -142,6 +144,42 @@ def evaluate(
         write_json(folder.evaluation_file, asdict(measured))
         write_diagnosis(folder.diagnosis_file, diagnose_run(folder))
     return measured
+
+
+def audit(
+    target: AnyPath,
+    data: AnyPath,
+    *,
+    held_out: AnyPath | None = None,
+    num: int | None = None,
+    seed: int = 0,
+    best: bool = False,
+    pairs: AnyPath | None = None,
+    progress: bool | None = None,
+) -> Audit:
+    """Look for copies of training images, whole or in part, among those of a run, a generator or a folder of images.
+
+    `target` is as in `evaluate`; `data` the dataset folder that it was trained on. `held_out` is a folder of real
+    images of other patients; left out, the test or val images of `data`. A generator makes `num` images from `seed` on;
+    left out, as many as are held out. `best` takes the best checkpoint of a run, not the newest. `pairs` is a PNG to
+    draw the strongest pairs into: it shows patients. A run keeps what was found in audit.json.
+    """
+    if pairs is not None:
+        auditing.check_pairs_file(Path(pairs))
+    with speaking(progress):
+        found = auditing.audit(
+            Path(target),
+            Path(data),
+            held_out=None if held_out is None else Path(held_out),
+            num=num,
+            seed=seed,
+            best=best,
+            pairs=None if pairs is None else Path(pairs),
+        )
+    folder = RunFolder(Path(target))
+    if folder.config_file.exists():
+        write_json(folder.audit_file, asdict(found))
+    return found
 
 
 def report(target: AnyPath, out: AnyPath | None = None, *, without_real: bool = False) -> Path:

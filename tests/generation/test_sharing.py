@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import TINY, write_tiny_dataset
+from written import AUDIT
 
 import cxrgan
 from cxrgan.cli.main import main
@@ -230,6 +231,21 @@ def test_a_run_keeps_the_licence_of_its_images(tmp_path: Path) -> None:
     assert cxrgan.load_generator(tmp_path / "run").origin().licence == (
         "Trained on images under CC0; keep this attribution: Somebody, 2026"
     )
+
+
+def test_the_card_has_the_audit_of_its_step_and_no_name_of_a_file(run: Path, hub: StandIn, tmp_path: Path) -> None:
+    audited = shutil.copytree(run, tmp_path / "audited")
+    (audited / "audit.json").write_text(json.dumps(AUDIT))
+    pack(audited, tmp_path / "packed", name="lab/first")
+    readme, card = ((tmp_path / "packed" / name).read_text() for name in ("README.md", "card.json"))
+    assert "Copies found: 3 of 200 images" in readme
+    assert "| blended | 45 of 50 | 79\u00a0% to 96\u00a0% | 2 |" in readme
+    assert json.loads(card)["audit"] == {name: value for name, value in AUDIT.items() if name != "pairs"}
+    assert "secret-person" not in readme + card
+    assert main(["push", str(audited), "--repo", "lab/first"]) == 0
+    (audited / "audit.json").write_text(json.dumps(AUDIT | {"target": "run, step 2"}))
+    pack(audited, tmp_path / "older", name="lab/first")
+    assert "Memorisation was not audited" in (tmp_path / "older" / "README.md").read_text()
 
 
 def test_push_sends_four_files_to_a_private_repository_and_says_so(

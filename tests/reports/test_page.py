@@ -12,7 +12,7 @@ from shutil import copytree
 import pytest
 from mutations import check_mutations, check_no_file
 from tiny import TINY, write_tiny_dataset
-from written import DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
+from written import AUDIT, DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
 
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
@@ -187,6 +187,27 @@ PRECISION = ROW | {"metric": "precision", "value": 0.68, "floor": 0.86, "ratio":
 RECALL = ROW | {"metric": "recall", "value": 0.0193, "floor": 0.86, "ratio": 0.0224}
 
 
+def test_the_page_shows_an_audit_and_no_image_or_name_of_it(run: Path) -> None:
+    assert "Not audited for copies of training images yet: cxrgan audit RUN --data DATASET" in report(run).text
+    (run / "audit.json").write_text(json.dumps(AUDIT))
+    (run / "audit-pairs.png").write_bytes(b"patients")
+    before = len(report(run, without_real=True).all("img"))
+    page = report(run)
+    assert (
+        "Copies found: 3 of 200 images, compared with 900 training images, 1.5 % (95 %: 0.5 % to 4.3 %)" in page.words
+    )
+    assert "run, step 3. The thresholds are set by 100 held-out images of tiny (test)" in page.words
+    assert "blended 45 of 50 79 % to 96 % 2" in page.words
+    assert "generated (200) 7.50 2.5 % (1.1 % to 5.7 %) 75 % 56 % ± 1.2 %" in page.words
+    assert "secret-person" not in (run / "report.html").read_text()
+    assert len(page.all("img")) == before + 2  # training images beside the samples, as without an audit
+
+
+def test_the_page_calls_a_run_without_copies_clear_of_those_that_are_found(run: Path) -> None:
+    (run / "audit.json").write_text(json.dumps(AUDIT | {"copies": 0, "exact": 0, "copies_interval": [0, 0.0188]}))
+    assert "No copies found in 200 images, compared with 900 training images; at most 1.9 %" in report(run).words
+
+
 def test_the_verdict_says_how_real_and_how_varied_the_images_are_beside_real_ones(run: Path) -> None:
     content = {"target": "run, step 6", "data": "tiny", "rows": [ROW, PRECISION, RECALL]}
     (run / "evaluation.json").write_text(json.dumps(content))
@@ -296,6 +317,7 @@ def test_a_folder_of_runs_has_its_table_and_each_run(run: Path, tmp_path: Path) 
         ("diagnosis.json", "[]"),
         ("diagnosis.json", '{"findings": [{"name": 1}]}'),
         ("evaluation.json", '{"rows": [{}]}'),
+        ("audit.json", '{"copies": 0}'),
         ("config.json", "{}"),
         ("samples/step-000006.png", "no picture"),
         ("samples/real-and-fake-end.png", ""),
@@ -324,6 +346,7 @@ def test_a_seed_that_is_no_number_reaches_no_page(seed: object, run: Path) -> No
         ("evaluation.json", {"target": "run", "data": "tiny", "n_real": 40, "n_fake": 40, "rows": [ROW]}),
         ("evaluation.json", {"target": "run", "data": "tiny", "rows": [DRAWN, UNMEASURED]}),
         ("evaluation.json", {"target": "run", "data": "tiny", "rows": [UNMEASURED]}),
+        ("audit.json", AUDIT),
         ("diagnosis.json", {"step": 6, "verdict": "noise", "findings": [FINDING]}),
         ("experiments.json", sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
         ("experiments.json", sweep_page([{"name": "exp2"}], "of eight") | {"experiments": [EXPERIMENT]}),

@@ -13,6 +13,7 @@ import tyro
 
 from cxrgan import __version__
 from cxrgan.cli import train
+from cxrgan.cli.audit import Audit
 from cxrgan.cli.demo import Demo
 from cxrgan.cli.doctor import Doctor
 from cxrgan.cli.evaluate import Evaluate
@@ -36,8 +37,11 @@ command shows the traceback of an error; `cxrgan --version` says which version t
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for bad input, 1 for work that failed, 130 when
-    interrupted, and of commands that check something 3 for what they found."""
+    """Run a command; returns the exit status.
+
+    0, 2 for bad input, 1 for work that failed, 130 when interrupted; 3 where an audit finds copies, or `verify` a file
+    that is not proven.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
@@ -79,6 +83,7 @@ COMMANDS = {
     "generate": Generate,
     "verify": Verify,
     "evaluate": Evaluate,
+    "audit": Audit,
     "doctor": Doctor,
     "report": Report,
     "push": Push,

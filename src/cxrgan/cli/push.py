@@ -29,9 +29,8 @@ class Push:
     """Write what would be sent to this new folder, and send nothing."""
 
     def run(self) -> int:
-        from cxrgan.generation.card import NOT_AUDITED
         from cxrgan.generation.hub import check_repo, require_hub, upload
-        from cxrgan.generation.pack import pack
+        from cxrgan.generation.pack import pack, said_of_copies
 
         check_repo(self.repo)
         half = self.weights == "float16"
@@ -47,7 +46,7 @@ class Push:
             say(f"to the {seen} repository {self.repo} on Hugging Face:")
             for file in files:
                 say(f"  {file.name}, {file.stat().st_size:,} bytes")
-            say(NOT_AUDITED)
+            say(said_of_copies(files[0].parent))
             address = upload(files[0].parent, self.repo, public=self.public)
         say(f"pushed to {address}; load it: cxrgan.load_generator('hf://{self.repo}')")
         return 0

@@ -1,8 +1,8 @@
 """What can be compared: images of a generator, a dataset folder or any folder, as uint8 arrays; or shipped features."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,10 @@ class ImageSet:
     split: str | None
     known: "Mapping[str, Mapping[str, NDArray[np.float32]]]" = field(default_factory=dict)
     """Features that are already computed: SHA-256 of the network -> tap -> (N, D)."""
+    origins: Sequence[str] = ()
+    """Of each image its file in the source, or its seed."""
+    patients: Sequence[str | None] = ()
+    """Whose each image is; None where that is not known."""
 
     @property
     def num(self) -> int:
@@ -84,7 +88,9 @@ def dataset_set(path: Path, split: str) -> ImageSet:
     """The images of one split of a dataset folder."""
     dataset = load_dataset(path, split)
     names = np.array([*dataset.classes, UNLABELLED])
-    return ImageSet(dataset.images, names[dataset.labels], dataset.name, split)
+    entries = [entry for entry in read_manifest(path).images if entry.split == split]
+    origins, patients = [entry.origin for entry in entries], [entry.patient for entry in entries]
+    return ImageSet(dataset.images, names[dataset.labels], dataset.name, split, origins=origins, patients=patients)
 
 
 def reference_set(name: str) -> ImageSet:
@@ -98,7 +104,9 @@ def run_set(path: Path, num: int, seed: int, *, best: bool = False) -> ImageSet:
     """The images of the seeds from `seed` on, made by a run or a shipped generator."""
     generator = load_generator(path, best=best)
     samples = generator.sample(num, seed)
-    return ImageSet(samples.images, np.array(samples.labels), f"{path.resolve().name}, step {generator.step}", None)
+    name, num = f"{path.resolve().name}, step {generator.step}", len(samples)
+    origins = [f"seed {seed}" for seed in samples.seeds]
+    return ImageSet(samples.images, np.array(samples.labels), name, None, origins=origins, patients=[None] * num)
 
 
 def folder_set(path: Path, size: int) -> ImageSet:
@@ -116,7 +124,8 @@ def folder_set(path: Path, size: int) -> ImageSet:
         warn(f"{path}: {num_bad} files are not usable images and are left out")
     images = np.stack([np.asarray(results[index]) for index in usable])
     labels = np.array([records[index].label or UNLABELLED for index in usable])
-    return ImageSet(images, labels, source.name, None)
+    origins, patients = [records[index].origin for index in usable], [records[index].patient for index in usable]
+    return ImageSet(images, labels, source.name, None, origins=origins, patients=patients)
 
 
 def first_image_size(path: Path) -> int:
@@ -194,4 +203,10 @@ def draw(images: ImageSet, num: int, seed: int) -> ImageSet:
     order = order[np.argsort(images.labels[order], kind="stable")]  # by class, and in each at random
     evenly = np.arange(num) * images.num // num  # each class in proportion, to the next whole image
     chosen = np.sort(order[evenly] if num < images.num else order)
-    return ImageSet(images.images[chosen], images.labels[chosen], images.name, images.split)
+    return replace(
+        images,
+        images=images.images[chosen],
+        labels=images.labels[chosen],
+        origins=[images.origins[index] for index in chosen] if images.origins else (),
+        patients=[images.patients[index] for index in chosen] if images.patients else (),
+    )

@@ -10,6 +10,7 @@ from typing import Any
 from cxrgan.data.sources.record import CC_BY, KERMANY, MEDMNIST
 from cxrgan.generation.packed import CARD
 from cxrgan.images import NUM_SHOWN, SHEET
+from cxrgan.reports.audit import audit_limits, audit_tables, audit_verdict
 from cxrgan.reports.tables import EVALUATION_COLUMNS, evaluation_cells, evaluation_groups, evaluation_remarks
 
 TAGS = ("gan", "chest-x-ray", "medical-imaging", "synthetic", "research-only")
@@ -145,18 +146,13 @@ def _tables(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _memorisation(card: Mapping[str, Any]) -> str:
-    """How near its images are to training images, as far as the card says; what an audit found has its place here."""
-    nearest = card.get("nearest_training_images")
-    if not nearest:
+    """What an audit found, if there was one."""
+    audit = card.get("audit")
+    if not audit:
         return NOT_AUDITED
-    rows = [
-        (how, f"{found['fake_to_train']:.4g}", f"{found['held_out_to_train']:.4g}", f"{found['too_near']:.1%}")
-        for how, found in nearest.items()
-    ]
-    return f"""Median distance to the nearest training image, of generated and of held-out real images, and the share of
-generated images that are nearer than all but 1 % of the held-out ones (chance: 1 %).
-
-{_table(("compared by", "generated", "held out", "too near"), rows)}"""
+    parts = [f"{audit_verdict(audit)} {audit_limits(audit)}"]
+    parts += [f"{each.title}:\n\n{_table(each.columns, each.rows)}\n\n{each.note}" for each in audit_tables(audit)]
+    return "\n\n".join(parts)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,6 +1,7 @@
 """A run -> the folder that is shared: card.json, model.safetensors, README.md as its model card, grid.png."""
 
 import hashlib
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ import torch
 
 from cxrgan import __version__
 from cxrgan.files import replacing, write_json
-from cxrgan.generation.card import model_card
+from cxrgan.generation.card import NOT_AUDITED, model_card
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.packed import CARD, WEIGHTS, encode_weights
 from cxrgan.images import NUM_SHOWN, SHEET
+from cxrgan.reports.audit import audit_verdict
 from cxrgan.runs.folder import RunFolder
-from cxrgan.runs.results import read_evaluation
+from cxrgan.runs.results import read_audit, read_evaluation
 
 MEASURED = ("metric", "label", "features", "tap", "value", "std", "ratio", "n_real", "n_fake", "seed")
 FLOOR = ("floor", "floor_std", "n_floor", "floor_draws", "floor_corrected")
@@ -37,6 +39,7 @@ def pack(run: Path, out: Path, *, name: str, best: bool = False, half: bool = Tr
     content = encode_weights(generator.network, half=half)
     card = describe(folder, generator, name, content)
     card["metrics"] = measured(folder, generator.step)
+    card["audit"] = audited(folder, generator.step)
     with replacing(out) as made:
         made.mkdir(parents=True)
         (made / WEIGHTS).write_bytes(content)
@@ -79,3 +82,17 @@ def measured(folder: RunFolder, step: int) -> list[dict[str, Any]]:
     if not str(evaluation.get("target", "")).endswith(f", step {step}"):
         return []
     return [{name: row[name] for name in (*MEASURED, *FLOOR)} for row in evaluation["rows"] if row["value"] is not None]
+
+
+def audited(folder: RunFolder, step: int) -> dict[str, Any] | None:
+    """What audit.json says of the images of this step; no pairs, which name files of patients."""
+    audit = read_audit(folder.audit_file)
+    if not str(audit.get("target", "")).endswith(f", step {step}"):
+        return None
+    return {name: value for name, value in audit.items() if name != "pairs"}
+
+
+def said_of_copies(packed: Path) -> str:
+    """What the card of a packed generator says of copies, in a sentence or two."""
+    audit = json.loads((packed / CARD).read_text(encoding="utf-8"))["audit"]
+    return audit_verdict(audit) if audit else NOT_AUDITED

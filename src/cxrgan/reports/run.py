@@ -11,6 +11,7 @@ from cxrgan.data.dataset import Manifest, read_manifest
 from cxrgan.errors import UserError
 from cxrgan.recipes.config import OUTSIDE
 from cxrgan.recipes.named import RECIPES
+from cxrgan.reports.audit import AuditTable, audit_limits, audit_tables, audit_verdict
 from cxrgan.reports.chart import Line, chart
 from cxrgan.reports.command import command
 from cxrgan.reports.numbers import count, number, setting
@@ -61,6 +62,18 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Audited:
+    """What an audit found; numbers alone, no image and no name of one."""
+
+    kind: str
+    """`good` or `bad`."""
+    target: str
+    text: str
+    limits: str
+    tables: Sequence[AuditTable]
+
+
+@dataclass(frozen=True)
 class Setting:
     """A setting, and that of the recipe where it is another."""
 
@@ -91,6 +104,7 @@ class RunPage:
     columns: Sequence[str]
     metrics: Sequence[Metrics] | Missing
     remarks: Sequence[str]
+    audit: Audited | Missing
     over_time: Sequence[Picture]
     beside_real: Sequence[Picture]
     settings: Mapping[str, Sequence[Setting]]
@@ -103,6 +117,7 @@ class RunPage:
         found = [
             ("diagnosis", "Diagnosis", True),
             ("metrics", "Metrics", True),
+            ("audit", "Audit for copies", True),
             ("curves", "Curves", True),
             ("time", "Samples over time", self.over_time),
             ("real", "Real beside generated", self.beside_real),
@@ -138,6 +153,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
         columns=EVALUATION_COLUMNS,
         metrics=metrics,
         remarks=remarks,
+        audit=_audit(record),
         over_time=_over_time(record),
         beside_real=_beside_real(record, samples) if with_real else (),
         settings=_settings(info),
@@ -167,7 +183,11 @@ def _lead(record: RunRecord) -> str:
 def _dates(folder: RunFolder) -> str:
     """When the log and the evaluation were last written."""
     dates = []
-    for what, file in (("Trained until", folder.metrics_file), ("measured", folder.evaluation_file)):
+    for what, file in (
+        ("Trained until", folder.metrics_file),
+        ("measured", folder.evaluation_file),
+        ("audited", folder.audit_file),
+    ):
         if file.exists():
             with reading(file):  # a time may be beyond the calendar
                 date = datetime.fromtimestamp(file.stat().st_mtime, UTC)
@@ -212,6 +232,19 @@ def _metrics(record: RunRecord) -> tuple[Sequence[Metrics] | Missing, list[str]]
         tables.append(Metrics(title, about, [evaluation_cells(each) for each in group]))
         remarks += [f"{title}, {row['features']}: {remark}" for remark in evaluation_remarks(group)]
     return tables, [*remarks, *(f"Not measured: {note}" for note in evaluation_notes(rows))]
+
+
+def _audit(record: RunRecord) -> Audited | Missing:
+    found = record.audit
+    if not found:
+        return Missing("Not audited for copies of training images yet", "cxrgan audit RUN --data DATASET")
+    return Audited(
+        kind="bad" if found["copies"] else "good",
+        target=found["target"],
+        text=audit_verdict(found),
+        limits=audit_limits(found),
+        tables=audit_tables(found),
+    )
 
 
 def _charts(record: RunRecord) -> Sequence[Chart] | Missing:

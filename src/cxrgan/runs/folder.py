@@ -87,6 +87,10 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def audit_file(self) -> Path:
+        return self.path / "audit.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

@@ -1,11 +1,11 @@
-"""What evaluation.json, diagnosis.json, failure.json and experiments.json say, every value of its kind."""
+"""What evaluation.json, audit.json, diagnosis.json, failure.json and experiments.json say, every value of its kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrgan.fields import Fields, read_json
+from cxrgan.fields import Fields, is_number, read_json
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.settings import from_dict
 
@@ -96,6 +96,65 @@ def _floor(row: Fields) -> Values:
         row.refuse("floor_corrected", "true or false")
     corrected = row.values["floor_corrected"]
     return {"n_floor": sides, "floor_draws": row.whole("floor_draws", 1), "floor_corrected": corrected}
+
+
+def read_audit(file: Path) -> Values:
+    """What `cxrgan audit` found, as `evaluation.audit.Audit` has it; nothing where it did not look."""
+    table = _read(file)
+    return {} if table is None else audit_values(table)
+
+
+def audit_values(table: Fields) -> Values:
+    """The same of a table; without `pairs` where it has none, as on a model card."""
+    texts = {name: table.text(name) for name in ("target", "data", "held_out", "features")}
+    counts = {name: table.whole(name, 1) for name in ("n", "n_train", "n_held_out")}
+    found = {name: table.whole(name) for name in ("seed", "copies", "exact")}
+    return {
+        **texts,
+        **counts,
+        **found,
+        "copies_interval": _interval(table, "copies_interval"),
+        "false_alarm": table.number("false_alarm", 0, 1),
+        "chance": _interval(table, "chance"),
+        "searches": [_search(part) for part in table.tables("searches")],
+        "planted": [_planted(part) for part in table.tables("planted")],
+        "nearness": [_nearness(part) for part in table.tables("nearness")],
+        "pairs": [_pair(part) for part in table.tables("pairs")] if "pairs" in table else [],
+    }
+
+
+def _search(part: Fields) -> Values:
+    numbers = {name: part.number(name) for name in ("threshold", "highest", "highest_held_out")}
+    counts = {name: part.whole(name) for name in ("found", "found_held_out")}
+    return {"name": part.text("name"), **numbers, **counts}
+
+
+def _planted(part: Fields) -> Values:
+    counts = {"num": part.whole("num", 1), "found": part.whole("found"), "needed": _whole(part, "needed")}
+    return {"kind": part.text("kind"), **counts, "interval": _interval(part, "interval")}
+
+
+def _nearness(part: Fields) -> Values:
+    shares = {name: part.number(name, 0, 1) for name in ("too_near", "authentic")}
+    control = {name: part.optional_number(name, 0, 1) for name in ("nearer_to_train", "nearer_to_train_std")}
+    named = {"who": part.text("who"), "n": part.whole("n", 1), "median": part.number("median", 0)}
+    return {**named, **shares, **control, "too_near_interval": _interval(part, "too_near_interval")}
+
+
+def _pair(part: Fields) -> Values:
+    if not isinstance(part.values.get("copy"), bool):
+        part.refuse("copy", "true or false")
+    texts = {name: part.text(name) for name in ("image", "train", "search")}
+    numbers = {name: part.number(name) for name in ("evidence", "correlation", "row", "column")}
+    return {**texts, **numbers, "copy": part.values["copy"]}
+
+
+def _interval(part: Fields, name: str) -> list[float]:
+    """[low, high], both from 0 to 1."""
+    limits = part.values.get(name)
+    if not isinstance(limits, list) or len(limits) != 2 or not all(is_number(x) and 0 <= x <= 1 for x in limits):
+        part.refuse(name, "two numbers from 0 to 1")
+    return [float(limit) for limit in limits]
 
 
 def read_diagnosis(file: Path) -> Values:
