@@ -2,10 +2,11 @@
 
     python tools/ship.py RUN --data DIR --name cxr-64 --reference kermany-64 --machine TEXT [--pairs FILE]
     python tools/ship.py --name cxr-64 --reference kermany-64       # measures NAME again and renews its card
+    python tools/ship.py --data DIR --reference kermany-64          # the reference alone
     python tools/model_cards.py
 
 Writes src/cxrgan/assets/NAME.safetensors (the averaged generator as float16) with its card NAME.json, and
-REFERENCE.safetensors (the domain network's features of the training images, float16) with its card. The card has the
+REFERENCE.safetensors (the domain networks' features of the training images, float16) with its card. The card has the
 metrics of the float16 generator against those features, as `cxrgan evaluate NAME --data REFERENCE` gives them, and how
 near its images are to training images beside how near the held-out test images are. --pairs draws the nearest pairs to
 look at; they show patients and stay private.
@@ -14,6 +15,7 @@ look at; they show patients and stay private.
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,9 @@ from cxrgan.data.sources.record import CC_BY, KERMANY
 from cxrgan.evaluation.compare import compare
 from cxrgan.evaluation.features import cache_folder, extract
 from cxrgan.evaluation.memorisation import Memorisation, memorisation
-from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
+from cxrgan.evaluation.rulers import SHIPPED
+from cxrgan.evaluation.rulers.load import load_networks
+from cxrgan.evaluation.rulers.network import FeatureNetwork
 from cxrgan.evaluation.sets import reference_set, run_set
 from cxrgan.files import write_bytes, write_json
 from cxrgan.generation.generator import load_generator
@@ -37,6 +41,7 @@ from cxrgan.generation.packed import encode_weights
 from cxrgan.generation.shipped import read_card
 from cxrgan.images import grid, save_png
 from cxrgan.runs.folder import RunFolder
+from cxrgan.tensors import parse_tensors
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
@@ -56,19 +61,26 @@ def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
     return card | {"not_for": f"{INTENDED_USE} {KNOWN}", "licence": f"Trained on {LICENCE}", "trained": trained}
 
 
-def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
-    """The domain network's features of the training images, and their classes."""
+def write_reference(data: Path, name: str, networks: Sequence[FeatureNetwork]) -> None:
+    """The networks' features of the training images, and their classes.
+
+    Features that the file already has of these images stay: another processor would change their last bits.
+    """
     dataset = load_dataset(data)
-    features = extract(network, dataset.images, cache=cache_folder())[network.main_tap]
-    tensors: dict[str, NDArray[Any]] = {
-        f"{network.sha256}/{network.main_tap}": features.astype(np.float16),
-        "labels": dataset.labels.astype(np.uint8),
-    }
+    known = shipped_features(name, dataset)
+    tensors: dict[str, NDArray[Any]] = {"labels": dataset.labels.astype(np.uint8)}
+    for network in networks:
+        key = f"{network.sha256}/{network.main_tap}"
+        if key not in known:
+            features = extract(network, dataset.images, cache=cache_folder())[network.main_tap]
+            known[key] = features.astype(np.float16)
+        tensors[key] = known[key]
     content = save_arrays(tensors)
     write_bytes(ASSETS / f"{name}.safetensors", content)
     card = {
         "name": name,
-        "what": f"Features of {len(features)} chest X-rays by {network.name}; the images themselves are not included",
+        "what": f"Features of {len(dataset.images)} chest X-rays by {' and '.join(each.name for each in networks)}; "
+        "the images themselves are not included",
         "licence": f"Computed from {LICENCE}",
         "sha256": hashlib.sha256(content).hexdigest(),
         "image_size": dataset.image_size,
@@ -79,10 +91,18 @@ def write_reference(data: Path, name: str, network: DomainNetwork) -> None:
     write_json(ASSETS / f"{name}.json", card)
 
 
-def measure(name: str, reference: str, network: DomainNetwork) -> list[dict[str, Any]]:
+def shipped_features(name: str, dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """What the reference has so far, if it is of these images."""
+    file = ASSETS / f"{name}.safetensors"
+    if not file.exists() or read_card(name)["data"] != dataset.sha256:
+        return {}
+    return parse_tensors(file.read_bytes())
+
+
+def measure(name: str, reference: str, networks: Sequence[FeatureNetwork]) -> list[dict[str, Any]]:
     """Rows for a generator's card: as many of its images as there are real ones, against the shipped features."""
     real = reference_set(reference)
-    rows = compare(real=real, fake=run_set(Path(name), real.num, seed=0), networks=[network], cache=cache_folder())
+    rows = compare(real=real, fake=run_set(Path(name), real.num, seed=0), networks=networks, cache=cache_folder())
     return [{key: row[key] for key in MEASURED} for row in rows]
 
 
@@ -94,18 +114,22 @@ def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def check_copies(
-    fake: NDArray[np.uint8], train: Dataset, test: Dataset, network: DomainNetwork, pairs: Path | None
+    fake: NDArray[np.uint8],
+    train: Dataset,
+    test: Dataset,
+    networks: Sequence[FeatureNetwork],
+    pairs: Path | None,
 ) -> dict[str, Any]:
     """Nearest training images of the fakes and of the test images, in features and in grey values."""
     sides = {"fake": fake, "train": train.images, "held_out": test.images}
-    features = {key: extract(network, images, cache=cache_folder())[network.main_tap] for key, images in sides.items()}
-    grey = {key: thumbnails(images) for key, images in sides.items()}
-    found = {
-        network.name: memorisation(fake=features["fake"], train=features["train"], held_out=features["held_out"]),
-        f"grey values at {THUMBNAIL} px": memorisation(
-            fake=grey["fake"], train=grey["train"], held_out=grey["held_out"]
-        ),
+    spaces = {
+        network.name: {
+            key: extract(network, images, cache=cache_folder())[network.main_tap] for key, images in sides.items()
+        }
+        for network in networks
     }
+    spaces[f"grey values at {THUMBNAIL} px"] = {key: thumbnails(images) for key, images in sides.items()}
+    found = {key: memorisation(**points) for key, points in spaces.items()}
     if pairs:
         rows = [
             image
@@ -126,25 +150,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--name", required=True)
+    parser.add_argument("--name")
     parser.add_argument("--reference", required=True)
     parser.add_argument("--machine", help="what it was trained on, in words")
     parser.add_argument("--pairs", type=Path)
     arguments = parser.parse_args()
-    network = load_domain()
+    networks, _ = load_networks(SHIPPED, device="cpu")
+    if arguments.name is None:
+        write_reference(arguments.data, arguments.reference, networks)
+        return
     if arguments.run is None:
-        card = read_card(arguments.name) | {"metrics": measure(arguments.name, arguments.reference, network)}
+        card = read_card(arguments.name) | {"metrics": measure(arguments.name, arguments.reference, networks)}
         write_json(ASSETS / f"{arguments.name}.json", card)
         return
     if not (arguments.data and arguments.machine):
         parser.error("a run is shipped with --data and --machine")
     card = write_generator(arguments.run, arguments.name, arguments.machine)
     write_json(ASSETS / f"{arguments.name}.json", card)
-    write_reference(arguments.data, arguments.reference, network)
+    write_reference(arguments.data, arguments.reference, networks)
     train, test = load_dataset(arguments.data), load_dataset(arguments.data, "test")
     fake = run_set(Path(arguments.name), len(train.images), seed=0)
-    card["metrics"] = measure(arguments.name, arguments.reference, network)
-    card["nearest_training_images"] = check_copies(fake.images, train, test, network, arguments.pairs)
+    card["metrics"] = measure(arguments.name, arguments.reference, networks)
+    card["nearest_training_images"] = check_copies(fake.images, train, test, networks, arguments.pairs)
     write_json(ASSETS / f"{arguments.name}.json", card)
     print(json.dumps(card["nearest_training_images"], indent=2))
 
