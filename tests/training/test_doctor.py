@@ -347,7 +347,7 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
     (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
     status, printed, verdict = said()
     assert (status, verdict) == (0, "lost variety")
-    assert "lost variety since step 900: recall is 0.34" in printed
+    assert "lost variety since step 900: recall by cxr-domain-v1 is 0.34" in printed
     row["n_fake"] = 100  # fewer than the halves of the floor: they cannot have its variety
     (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
     assert said()[2] == "healthy"
