@@ -318,9 +318,9 @@ def test_numbers_of_a_column_have_the_same_decimals() -> None:
 
 
 def of_distance(name: str, distance: float | None, *, n_fake: int = 40, state: str = "finished") -> Result:
-    row = {"metric": "frechet_distance", "features": "cxr-domain-v1", "tap": "features", "label": None}
-    row |= {"value": distance, "n_fake": n_fake}
-    return replace(result({}, None), name=name, state=state, evaluation={"rows": [row]})
+    what = {"metric": "frechet_distance", "features": "cxr-domain-v1", "tap": "features", "label": None}
+    rows = [{**what, "value": distance, "n_fake": n_fake}]
+    return replace(result({}, None), name=name, state=state, evaluation={"rows": rows})
 
 
 def test_the_best_is_the_nearest_to_the_real_images_of_the_finished_ones() -> None:
@@ -334,9 +334,9 @@ def test_distances_of_other_numbers_of_images_make_no_best() -> None:
 
 def test_runs_are_ranked_by_the_first_domain_network_and_the_second_stands_beside_it() -> None:
     def of_both(name: str, first: float, second: float) -> Result:
-        row = {"metric": "frechet_distance", "tap": "features", "label": None, "floor": 0.5}
+        what = {"metric": "frechet_distance", "tap": "features", "label": None, "floor": 0.5}
         rows = [
-            row | {"features": network, "value": value}
+            {**what, "features": network, "value": value}
             for network, value in (("cxr-domain-v2", second), ("cxr-domain-v1", first))
         ]
         return replace(result({}, None), name=name, evaluation={"rows": rows})
