@@ -24,7 +24,7 @@ from cxrgan.evaluation.rulers import DomainName
 from cxrgan.evaluation.rulers.domain import load_domain, new_domain, save_domain
 from cxrgan.evaluation.rulers.domain_network import CLASSES, DomainNetwork, to_input
 from cxrgan.evaluation.rulers.domain_v1 import DomainV1
-from cxrgan.evaluation.rulers.domain_v2 import DomainV2
+from cxrgan.evaluation.rulers.domain_v2 import DomainV2, with_detail
 from cxrgan.evaluation.rulers.train import (
     DomainConfig,
     Examples,
@@ -105,12 +105,25 @@ def test_the_second_network_has_means_and_deviations_of_its_shallow_depths_and_m
     network = DomainV2().eval()
     x, parts = torch.randn(2, 1, 128, 128), []
     pooled, _ = network.read(x)
+    x = with_detail(x)
     for stage in network.stages:
         x = stage(x)
         parts += [x.mean((2, 3)), x.std((2, 3), correction=0)]
     assert [part.shape[1] for part in parts] == [32, 32, 64, 64, 192, 192]
     assert torch.allclose(pooled, torch.cat(parts[:-1], 1), atol=1e-5)
     assert network.num_shallow == 192  # those of the two shallow depths
+
+
+def test_the_detail_of_an_image_is_what_a_mean_of_nine_pixels_leaves_out() -> None:
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 2, 2] = 0.9
+    image, detail = with_detail(x)[0]
+    assert torch.equal(image, x[0, 0])
+    expected = torch.zeros(5, 5)
+    expected[1:4, 1:4] = -0.1 * 8
+    expected[2, 2] = 0.8 * 8
+    assert torch.allclose(detail, expected, atol=1e-6)
+    assert with_detail(torch.full((1, 1, 8, 8), 0.5))[0, 1].abs().max() < 1e-6  # at the border too
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 128, 256])

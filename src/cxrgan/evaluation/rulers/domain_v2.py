@@ -6,6 +6,7 @@ image beside its mean.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrgan.evaluation.rulers.domain_network import CLASSES, DomainNetwork
@@ -14,6 +15,7 @@ WIDTHS = (32, 64, 192)  # channels at 32 x 32, 16 x 16 and 8 x 8
 DEPTHS = (2, 2, 4)  # blocks
 PATCH = 4  # pixels a side
 EXPANSION = 4
+DETAIL_GAIN = 8.0  # in real images of 128 pixels, detail then deviates by 0.33 and the image by 0.47
 
 
 class DomainV2(DomainNetwork):
@@ -32,7 +34,7 @@ class DomainV2(DomainNetwork):
         # No norm behind the patches: it would hide how strong their contrast is.
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(nn.Conv2d(1, first, PATCH, PATCH), *blocks(first, DEPTHS[0])),
+                nn.Sequential(nn.Conv2d(2, first, PATCH, PATCH), *blocks(first, DEPTHS[0])),
                 nn.Sequential(ChannelNorm(first), nn.Conv2d(first, middle, 2, 2), *blocks(middle, DEPTHS[1])),
                 nn.Sequential(ChannelNorm(middle), nn.Conv2d(middle, deep, 2, 2), *blocks(deep, DEPTHS[2])),
             ]
@@ -40,6 +42,7 @@ class DomainV2(DomainNetwork):
         self.head = nn.Sequential(nn.LayerNorm(deep), nn.Linear(deep, len(CLASSES)))
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = with_detail(x)
         pooled = []
         for stage in self.stages:
             x = stage(x)
@@ -47,6 +50,15 @@ class DomainV2(DomainNetwork):
             pooled += [mean, (variance + 1e-6).sqrt()]
         pooled.pop()  # the deviations of the deep end
         return torch.cat(pooled, 1), self.head(pooled[-1]).float()
+
+
+def with_detail(x: Tensor) -> Tensor:
+    """(N, 1, H, W) -> (N, 2, H, W): beside the image, amplified, how it differs from the mean of 3 x 3 pixels.
+
+    Blur and noise are in that difference; as weak as it is in the image, LayerNorm lets the network overlook it.
+    """
+    detail = x - F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.cat([x, DETAIL_GAIN * detail], 1)
 
 
 class Block(nn.Module):
