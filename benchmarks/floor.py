@@ -7,10 +7,13 @@ give the same distance when it is brought to 5,190 against 5,190, of which there
 """
 
 import argparse
+import itertools
 
 from cxrgan.evaluation.compare import NUM_FRECHET_DRAWS
 from cxrgan.evaluation.floor import Draws, frechet_correction, measure_floors
 from cxrgan.evaluation.metrics import Features, frechet_distance
+from cxrgan.evaluation.rulers import SHIPPED
+from cxrgan.evaluation.rulers.load import load_networks
 from cxrgan.generation.shipped import REFERENCES, read_reference
 
 NUMBERS = ((500, 500), (1000, 1000), (2000, 2000), (2595, 2595), (4190, 1000), (3190, 2000))
@@ -24,9 +27,10 @@ def distance(real: Features, fake: Features) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", nargs="+", default=list(REFERENCES), choices=REFERENCES)
-    for name in parser.parse_args().reference:
-        (features,) = (taps["features"] for taps in read_reference(name).features.values())
-        print(f"\n| {name}: real against real | floor ± deviation of a draw | brought to 5,190 against 5,190 |")
+    networks, _ = load_networks(SHIPPED)
+    for name, network in itertools.product(parser.parse_args().reference, networks):
+        features = read_reference(name).features[network.sha256][network.main_tap]
+        print(f"\n| {name}, {network.name} | floor ± deviation of a draw | brought to 5,190 against 5,190 |")
         print("| --- | --- | --- |")
         for numbers in NUMBERS:
             draws = Draws(*numbers, num=NUM_FRECHET_DRAWS, seed=0)

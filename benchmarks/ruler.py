@@ -1,14 +1,15 @@
-"""Is the domain network a good ruler? Its Frechet distance must grow whenever images get worse.
+"""Are the domain networks good rulers? Their Frechet distance must grow whenever images get worse.
 
     python benchmarks/ruler.py --data DIR [DIR ...]
 
 Each DIR is a dataset folder of the real images, at one size. Two sets of its training images, no patient being in both,
-are compared: one stays, the other is spoilt more and more. Prints a Markdown table and draws
-docs/metrics-ruler.png; exits with status 1 when a distance fails to grow.
+are compared: one stays, the other is spoilt more and more. Prints a Markdown table with a column for each network and
+size, and draws docs/metrics-ruler.png; exits with status 1 when a distance fails to grow.
 """
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,14 +23,17 @@ from PIL import Image, ImageFilter
 from cxrgan.data.dataset import load_dataset, read_manifest
 from cxrgan.evaluation.features import extract
 from cxrgan.evaluation.metrics import frechet_distance
-from cxrgan.evaluation.rulers.domain import DomainNetwork, load_domain
+from cxrgan.evaluation.rulers import SHIPPED
+from cxrgan.evaluation.rulers.domain import load_domain
+from cxrgan.evaluation.rulers.load import load_networks
+from cxrgan.evaluation.rulers.network import FeatureNetwork
 from cxrgan.files import replacing
 
 Images = NDArray[np.uint8]  # (N, M, M)
 Features = NDArray[np.float32]  # (N, D)
 
 OUT = Path(__file__).parents[1] / "docs" / "metrics-ruler.png"
-COLOURS = ("#1d4ed8", "#c2410c", "#15803d")
+COLOURS = ("#1d4ed8", "#c2410c", "#15803d", "#7e22ce")
 
 
 def blur(image: Image.Image, sigma: float) -> Image.Image:
@@ -61,8 +65,8 @@ NUM_DISTINCT = (500, 300, 100, 30, 10)
 NUM_IMAGES = 1000  # on each side
 
 
-def measure(network: DomainNetwork, folder: Path) -> tuple[str, dict[str, dict[str, float]]]:
-    """A dataset folder -> its size, and distortion -> strength -> Frechet distance; the floor is the first strength."""
+def measure(network: FeatureNetwork, folder: Path) -> tuple[str, dict[str, dict[str, float]]]:
+    """A dataset folder -> network and size, and distortion -> strength -> distance; the floor is the first strength."""
     dataset = load_dataset(folder)
     patients = [entry.patient or entry.origin for entry in read_manifest(folder).images if entry.split == dataset.split]
     here, there = two_sets(patients)
@@ -82,7 +86,7 @@ def measure(network: DomainNetwork, folder: Path) -> tuple[str, dict[str, dict[s
     rows[DUPLICATES] = {"all": floor} | {
         str(num): frechet_distance(real=real, fake=other[repeated(len(other), num)]) for num in NUM_DISTINCT
     }
-    return f"{dataset.image_size} px", rows
+    return f"{network.name.removeprefix('cxr-domain-')}, {dataset.image_size} px", rows
 
 
 def two_sets(patients: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -115,7 +119,7 @@ def spoilt(images: Images, distort: Callable[[Image.Image, float], Image.Image],
     return np.stack([np.asarray(distort(Image.fromarray(image), strength)) for image in images])
 
 
-def features(network: DomainNetwork, images: Images) -> Features:
+def features(network: FeatureNetwork, images: Images) -> Features:
     return extract(network, images, cache=None)[network.main_tap]
 
 
@@ -164,11 +168,14 @@ def failures(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True)
-    parser.add_argument("--network", type=Path, help="another domain network than the shipped one")
+    parser.add_argument("--network", type=Path, help="one that train-domain wrote, in place of the shipped two")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    network = load_domain(arguments.network)
-    results = dict(measure(network, folder) for folder in arguments.data)
+    networks, _ = load_networks(SHIPPED, device="cpu")
+    if arguments.network:
+        provenance = json.loads(arguments.network.with_suffix(".json").read_text())
+        networks = [load_domain(provenance["name"], arguments.network)]
+    results = dict(measure(network, folder) for network in networks for folder in arguments.data)
     plot(results, arguments.out)
     print(table(results))
     failed = failures(results)

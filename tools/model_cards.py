@@ -1,15 +1,27 @@
-"""`python tools/model_cards.py` writes docs/model-cards.md from the cards of the shipped generators."""
+"""`python tools/model_cards.py` writes docs/model-cards.md from the cards of the shipped generators, and draws their
+pictures.
+
+The pictures are those of the first seeds: of each class for the cards, and of classes as they come for the README.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxrgan.console import duration
 from cxrgan.data.sources.record import KERMANY
 from cxrgan.files import write_bytes
-from cxrgan.generation.pack import memorisation
+from cxrgan.generation.card import memorisation
+from cxrgan.generation.generator import load_generator
+from cxrgan.generation.provenance import png_texts
 from cxrgan.generation.shipped import GENERATORS, read_card
+from cxrgan.images import encode_png, grid
 
-PAGE = Path(__file__).parent.parent / "docs" / "model-cards.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "model-cards.md"
+NUM_SHOWN = {64: (32, 8), 128: (32, 8), 256: (8, 4)}
+"""Pixels a side -> images of a class that are shown, and how many beside each other."""
+NUM_IN_README = {64: (32, 8), 128: (8, 4), 256: (3, 3)}
 
 HEAD = f"""# Model cards
 
@@ -50,11 +62,43 @@ def section(card: Mapping[str, Any]) -> str:
     name, size, trained = card["name"], card["model"]["image_size"], card["trained"]
     counts = ", ".join(f"{count:,} {label}" for label, count in card["classes"].items())
     pictures = " | ".join(
-        f"![32 generated chest X-rays of the class {label}](cxr-{size}-{label.lower()}.png)"
+        f"![{NUM_SHOWN[size][0]} generated chest X-rays of the class {label}]({name}-{label.lower()}.png)"
         for label in card["classes"]
     )
-    features = card["metrics"][0]["features"]
-    measured = {(row["metric"], row["label"]): row for row in card["metrics"]}
+    began = trained.get("started_from")
+    grown = (
+        f" It began with the weights of a generator of half the size after {duration(began['seconds'])} of training."
+        if began
+        else ""
+    )
+    networks = dict.fromkeys(row["features"] for row in card["metrics"])
+    return f"""## {name}
+
+Recipe `{trained["recipe"]}`, conditional, step {card["step"]:,}:
+{duration(trained["seconds"])} on {trained["machine"]}.{grown}
+Weights in float16.
+Trained on {sum(card["classes"].values()):,} images of the training split: {counts}.
+
+| {" | ".join(card["classes"])} |
+|{" --- |" * len(card["classes"])}
+| {pictures} |
+
+Compared with the training images, as many generated as real ones. In brackets is the floor, the score of real images
+against other real images, with the deviation of its draws ([how](metrics.md#the-floor)). A Frechet distance of these
+networks is not an FID. Checkpoints are chosen with cxr-domain-v1, and nothing is chosen with cxr-domain-v2
+([why two](metrics.md#chosen-on-v1-reported-on-v2)).
+
+{chr(10).join(_table(card, features) for features in networks)}
+
+### Are they copies?
+
+{memorisation(card["audit"])}
+"""
+
+
+def _table(card: Mapping[str, Any], features: str) -> str:
+    """The metrics by one network, a row for all images and for each class."""
+    measured = {(row["metric"], row["label"]): row for row in card["metrics"] if row["features"] == features}
     rows = [
         f"| {label or 'all'} | "
         + " | ".join(
@@ -64,27 +108,10 @@ def section(card: Mapping[str, Any]) -> str:
         + " |"
         for label in (None, *card["classes"])
     ]
-    return f"""## {name}
-
-Recipe `{trained["recipe"]}`, conditional, {trained["config"]["epochs"]:g} epochs (step {card["step"]}):
-{trained["seconds"] / 60:.0f} minutes on {trained["machine"]}. Weights in float16.
-Trained on {sum(card["classes"].values()):,} images of the training split: {counts}.
-
-| {" | ".join(card["classes"])} |
-|{" --- |" * len(card["classes"])}
-| {pictures} |
-
-Compared with the training images, as many generated as real ones. In brackets is the floor, the score of real images
-against other real images, with the deviation of its draws ([how](metrics.md#the-floor)). All columns are measured with
-`{features}`; its Frechet distance is not an FID.
-
-| images | Frechet distance ({features}) | {" | ".join(metric for metric in METRICS if metric != "frechet_distance")} |
+    others = " | ".join(metric for metric in METRICS if metric != "frechet_distance")
+    return f"""| images | Frechet distance ({features}) | {others} |
 |{" --- |" * (1 + len(METRICS))}
 {chr(10).join(rows)}
-
-### Are they copies?
-
-{memorisation(card["audit"])}
 """
 
 
@@ -97,5 +124,19 @@ def page() -> str:
     return "\n".join([HEAD, *(section(read_card(name)) for name in GENERATORS), FOOT])
 
 
+def draw(name: str, label: str | None, num: int, columns: int) -> bytes:
+    """A PNG of the first seeds of a generator."""
+    samples = load_generator(name).sample(num, 0, label)
+    return encode_png(
+        grid(samples.images, columns=columns), texts=png_texts(samples.origin, "grid", samples.seeds, samples.labels)
+    )
+
+
 if __name__ == "__main__":
     write_bytes(PAGE, page().encode())
+    for name in GENERATORS:
+        card = read_card(name)
+        size = card["model"]["image_size"]
+        write_bytes(DOCS / f"readme-cxrgan-{size}.png", draw(name, None, *NUM_IN_README[size]))
+        for label in card["classes"]:
+            write_bytes(DOCS / f"{name}-{label.lower()}.png", draw(name, label, *NUM_SHOWN[size]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from cxrgan.evaluation.chance import chance_below, tail_threshold, wilson
 

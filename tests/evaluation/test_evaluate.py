@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -246,7 +247,7 @@ def test_without_internet_the_inception_rows_say_how_to_get_the_weights(
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     networks, missing = load_networks(RULERS)
-    assert [network.name for network in networks] == ["cxr-domain-v1"]
+    assert [network.name for network in networks] == ["cxr-domain-v1", "cxr-domain-v2"]
     assert list(missing) == ["inception", "inception-imagenet"]
     for reason, flag in zip(missing.values(), ("--inception-weights", "--imagenet-weights"), strict=True):
         assert "not computed" in reason
@@ -515,7 +516,7 @@ def test_rows_of_before_are_shown_and_their_floor_of_halves_is_marked() -> None:
     assert "* a value of 60 images against a floor of fewer" in text
 
 
-@pytest.mark.parametrize("load", [load_domain, load_xrv, load_rad_dino])
+@pytest.mark.parametrize("load", [load_domain, partial(load_domain, "cxr-domain-v2"), load_xrv, load_rad_dino])
 def test_a_ruler_takes_images_to_the_device_it_was_put_on(load: Callable[..., FeatureNetwork]) -> None:
     """On the device `meta` tensors have shapes and no values, so a layer that met one of the CPU would fail."""
     with pytest.MonkeyPatch.context() as patch:

@@ -318,8 +318,9 @@ def test_numbers_of_a_column_have_the_same_decimals() -> None:
 
 
 def of_distance(name: str, distance: float | None, *, n_fake: int = 40, state: str = "finished") -> Result:
-    row = {"metric": "frechet_distance", "tap": "features", "label": None, "value": distance, "n_fake": n_fake}
-    return replace(result({}, None), name=name, state=state, evaluation={"rows": [row]})
+    what = {"metric": "frechet_distance", "features": "cxr-domain-v1", "tap": "features", "label": None}
+    rows = [{**what, "value": distance, "n_fake": n_fake}]
+    return replace(result({}, None), name=name, state=state, evaluation={"rows": rows})
 
 
 def test_the_best_is_the_nearest_to_the_real_images_of_the_finished_ones() -> None:
@@ -329,6 +330,25 @@ def test_the_best_is_the_nearest_to_the_real_images_of_the_finished_ones() -> No
 
 def test_distances_of_other_numbers_of_images_make_no_best() -> None:
     assert ranking([of_distance("many", 2.0), of_distance("few", 1.0, n_fake=10)]) == []
+
+
+def test_runs_are_ranked_by_the_first_domain_network_and_the_second_stands_beside_it() -> None:
+    def of_both(name: str, first: float, second: float) -> Result:
+        what = {"metric": "frechet_distance", "tap": "features", "label": None, "floor": 0.5}
+        rows = [
+            {**what, "features": network, "value": value}
+            for network, value in (("cxr-domain-v2", second), ("cxr-domain-v1", first))
+        ]
+        return replace(result({}, None), name=name, evaluation={"rows": rows})
+
+    runs = [of_both("by the second", 9.0, 1.0), of_both("by the first", 2.0, 3.0)]
+    assert [run.name for run in ranking(runs)] == ["by the first", "by the second"]
+    shown = cells(result_columns(runs))
+    assert shown["Fréchet distance, domain"] == ["9.00 (0.50)", "2.00 (0.50)"]
+    assert shown["Fréchet distance, domain-v2"] == ["1.00 (0.50)", "3.00 (0.50)"]
+    lines = list(csv.DictReader(_csv(runs, 1.0).splitlines()))
+    assert [line["frechet_distance_domain"] for line in lines] == ["9.0", "2.0"]
+    assert [line["frechet_distance_domain_v2"] for line in lines] == ["1.0", "3.0"]
 
 
 def cells(columns: list[Column]) -> dict[str, list[str]]:

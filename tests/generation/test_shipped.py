@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import cxrgan
 from cxrgan.cli.main import main
 from cxrgan.errors import UserError
+from cxrgan.evaluation.rulers import DomainName
 from cxrgan.evaluation.rulers.domain import load_domain
 from cxrgan.evaluation.sets import open_pair
 from cxrgan.generation.shipped import GENERATORS, REFERENCES, read_card, read_reference
@@ -57,9 +59,11 @@ def test_a_reference_stands_for_its_images() -> None:
     reference = read_reference("kermany-64")
     assert reference.labels.shape == (5190,)
     assert set(reference.labels) == {"NORMAL", "PNEUMONIA"}
-    (features,) = (taps["features"] for taps in reference.features.values())
-    assert features.shape == (5190, 336)
-    assert list(reference.features) == [load_domain().sha256]
+    for name in get_args(DomainName):
+        network = load_domain(name)
+        features = reference.features[network.sha256]["features"]
+        assert features.shape == (5190, network.num_features)
+        assert np.abs(features.mean(0)).max() < 1  # they are put to scale over such images
 
 
 def test_a_shipped_generator_is_measured_against_a_shipped_reference(
@@ -73,13 +77,19 @@ def test_a_shipped_generator_is_measured_against_a_shipped_reference(
         monkeypatch.setattr(f"cxrgan.evaluation.compare.{name}", 2)
     monkeypatch.setattr("cxrgan.evaluation.rulers.inception.load_inception", lambda *a, **n: pytest.fail("not wanted"))
     assert main(arguments) == 0
-    rows = {(row["metric"], row.get("label")): row for row in json.loads(file.read_text())["rows"]}
-    assert rows["all", None]["note"].startswith("kermany-64 has no features of this network")
-    distance = rows["frechet_distance", None]
-    assert (distance["n_real"], distance["n_fake"], distance["split"]) == (5190, 200, "train")
-    assert distance["floor"] < distance["value"] < 200
-    assert (distance["n_floor"], distance["floor_corrected"]) == ([4997, 193], True)
-    assert rows["recall", "NORMAL"]["n_real"] == 1340
+    found = json.loads(file.read_text())["rows"]
+    missing = [row["features"] for row in found if row["value"] is None]
+    assert missing == ["inception", "inception-imagenet"]
+    assert all("kermany-64 has no features of this network" in row["note"] for row in found if row["value"] is None)
+    measured = [row for row in found if row["value"] is not None]
+    assert list(dict.fromkeys(row["features"] for row in measured)) == ["cxr-domain-v1", "cxr-domain-v2"]
+    for network in ("cxr-domain-v1", "cxr-domain-v2"):
+        by_metric = {(row["metric"], row["label"]): row for row in measured if row["features"] == network}
+        distance = by_metric["frechet_distance", None]
+        assert (distance["n_real"], distance["n_fake"], distance["split"]) == (5190, 200, "train")
+        assert distance["floor"] < distance["value"] < 200
+        assert (distance["n_floor"], distance["floor_corrected"]) == ([4997, 193], True)
+        assert by_metric["recall", "NORMAL"]["n_real"] == 1340
     assert "200 images against 5190 of kermany-64" in capsys.readouterr().out
 
 

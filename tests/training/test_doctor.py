@@ -227,21 +227,22 @@ def test_recall_far_below_its_floor_is_lost_variety() -> None:
 
 def test_an_evaluation_tells_lost_variety_of_all_images_and_of_a_class() -> None:
     evaluated = [
-        Measured(900, "precision", None, 0.1, 0.8),
-        Measured(900, "recall", None, 0.34, 0.85),
-        Measured(900, "coverage", None, 0.6, 0.97),
-        Measured(900, "coverage", "NORMAL", 0.2, 0.9),
+        Measured(900, "cxr-domain-v1", "precision", None, 0.1, 0.8),
+        Measured(900, "cxr-domain-v1", "recall", None, 0.34, 0.85),
+        Measured(900, "cxr-domain-v1", "coverage", None, 0.6, 0.97),
+        Measured(900, "cxr-domain-v2", "coverage", "NORMAL", 0.2, 0.9),
     ]
     (finding,) = found(run(), evaluated)
     assert (finding.name, finding.since) == ("lost variety", 900)
     assert finding.evidence == (
-        "recall is 0.34 (between real images: 0.85), coverage of NORMAL is 0.2 (between real images: 0.9)"
+        "recall by cxr-domain-v1 is 0.34 (between real images: 0.85), "
+        "coverage of NORMAL by cxr-domain-v2 is 0.2 (between real images: 0.9)"
     )
     assert names(run(), evaluated[::2]) == []
 
 
 def test_collapse_and_noise_are_not_also_called_lost_variety() -> None:
-    evaluated = [Measured(1000, "recall", None, 0.0, 0.85)]
+    evaluated = [Measured(1000, "cxr-domain-v1", "recall", None, 0.0, 0.85)]
     assert names(run(repeats=lambda step: 0.9), evaluated) == ["mode collapse"]
     assert names(run(grain=lambda step: 3.0), evaluated) == ["the samples are noise"]
 
@@ -346,7 +347,7 @@ def test_the_doctor_examines_an_old_run_from_its_files(tmp_path: Path, capsys: p
     (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
     status, printed, verdict = said()
     assert (status, verdict) == (0, "lost variety")
-    assert "lost variety since step 900: recall is 0.34" in printed
+    assert "lost variety since step 900: recall by cxr-domain-v1 is 0.34" in printed
     row["n_fake"] = 100  # fewer than the halves of the floor: they cannot have its variety
     (folder.path / "evaluation.json").write_text(json.dumps(evaluation))
     assert said()[2] == "healthy"

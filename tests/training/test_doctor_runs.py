@@ -50,4 +50,7 @@ def test_overfitting_planted_into_a_run_under_a_gradient_penalty_is_found(run: s
 @pytest.mark.parametrize(("run", "recall"), [("fast-64", 0.34), ("stable-128", 0.12)])
 def test_a_run_whose_evaluation_shows_a_low_recall_is_not_called_healthy(run: str, recall: float) -> None:
     """`docs/stable-recipe.md`: real images have 0.85 among each other."""
-    assert diagnosed(run, evaluated=[Measured(3244, "recall", None, recall, 0.85)]).verdict == "lost variety"
+    assert (
+        diagnosed(run, evaluated=[Measured(3244, "cxr-domain-v1", "recall", None, recall, 0.85)]).verdict
+        == "lost variety"
+    )

@@ -30,8 +30,8 @@ class Evaluate:
     best: bool = False
     """Measure the best checkpoint that `train --evaluate-every` found, not the newest."""
     rulers: Annotated[tuple[Ruler, ...], names("NAME", get_args(Ruler))] = RULERS
-    """Networks to measure with: domain, inception (the FID's), inception-imagenet (the reports' Inception Score); with
-    extras xrv, rad-dino."""
+    """Networks to measure with: domain (also chooses the best checkpoint), domain-v2 (chooses nothing), inception
+    (the FID's), inception-imagenet (the reports' Inception Score); with extras xrv, rad-dino."""
     inception_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The FID's Inception weights; if left out, from the cache or a download of 96 MB."""
     imagenet_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

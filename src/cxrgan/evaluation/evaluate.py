@@ -9,7 +9,7 @@ from typing import Any
 from cxrgan.errors import UserError
 from cxrgan.evaluation.compare import compare, unavailable
 from cxrgan.evaluation.features import cache_folder
-from cxrgan.evaluation.rulers import RULERS, Ruler
+from cxrgan.evaluation.rulers import RULERS, SHIPPED, Ruler
 from cxrgan.evaluation.rulers.load import load_networks
 from cxrgan.evaluation.sets import open_pair
 from cxrgan.fields import read_json
@@ -75,7 +75,7 @@ def evaluate(
     The arguments are those of `cxrgan evaluate`.
     """
     real, fake = open_pair(target, data, num=num, split=split, seed=seed, best=best)
-    lacking = [ruler for ruler in rulers if real.known and ruler != "domain"]  # no download that would not be used
+    lacking = [ruler for ruler in rulers if real.known and ruler not in SHIPPED]  # no download that would not be used
     networks, missing = load_networks(
         [ruler for ruler in rulers if ruler not in lacking],
         inception_weights=inception_weights,

@@ -79,7 +79,7 @@ Measured in float32. An arrow says which way is better; the floor is the score o
 
 ## Memorisation
 
-{_memorisation(card)}
+{memorisation(card.get("audit"))}
 """
 
 
@@ -145,9 +145,8 @@ def _tables(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(parts).strip()
 
 
-def _memorisation(card: Mapping[str, Any]) -> str:
-    """What an audit found, if there was one."""
-    audit = card.get("audit")
+def memorisation(audit: Mapping[str, Any] | None) -> str:
+    """What an audit found, if there was one, in Markdown."""
     if not audit:
         return NOT_AUDITED
     parts = [f"{audit_verdict(audit)} {audit_limits(audit)}"]

@@ -15,6 +15,8 @@ from cxrgan.settings import differences
 
 TAPS = ("64", "192", "768", "2048")
 DOMAIN_TAP = "features"
+CHOOSES, REPORTS = "cxr-domain-v1", "cxr-domain-v2"
+"""The domain network that runs are ranked by, and the one that nothing is chosen with."""
 IMAGENET_SCORE_TAP = "logits"
 """Of the 1000 classes that the reports' Inception Score is over; the FID's network has 1008 others."""
 
@@ -37,12 +39,15 @@ def result_columns(results: Sequence[Result]) -> list[Column]:
     """What was measured, beside what was published; columns in which nothing stands are left out."""
     published = [result.published for result in results]
     columns = [
-        Column("Fréchet distance, domain", _measured(results, "frechet_distance", DOMAIN_TAP)),
+        Column("Fréchet distance, domain", _measured(results, "frechet_distance", DOMAIN_TAP, CHOOSES)),
+        Column("Fréchet distance, domain-v2", _measured(results, "frechet_distance", DOMAIN_TAP, REPORTS)),
         *(Column(f"Fréchet distance, tap {tap}", _measured(results, "frechet_distance", tap)) for tap in TAPS),
         Column("FID, published", column([each.fid if each else None for each in published])),
         Column("nearest tap", [nearest_tap(result) or NONE for result in results]),
-        Column("precision", _measured(results, "precision", DOMAIN_TAP)),
-        Column("recall", _measured(results, "recall", DOMAIN_TAP)),
+        Column("precision", _measured(results, "precision", DOMAIN_TAP, CHOOSES)),
+        Column("recall", _measured(results, "recall", DOMAIN_TAP, CHOOSES)),
+        Column("precision, domain-v2", _measured(results, "precision", DOMAIN_TAP, REPORTS)),
+        Column("recall, domain-v2", _measured(results, "recall", DOMAIN_TAP, REPORTS)),
         Column("IS", _measured(results, "inception_score", IMAGENET_SCORE_TAP)),
         Column("IS, published", column([each.inception_score if each else None for each in published])),
         Column("IS of FID's network", _measured(results, "inception_score", FID_SCORE_TAP)),
@@ -76,7 +81,7 @@ def settings_row(config: TrainConfig) -> dict[str, Any]:
 
 
 def best(results: Sequence[Result]) -> Result | None:
-    """The finished run with the lowest Frechet distance by the domain network.
+    """The finished run with the lowest Frechet distance by cxr-domain-v1.
 
     None where nothing was measured, or where numbers of images or networks differ, so that distances do not compare.
     """
@@ -87,15 +92,15 @@ def best(results: Sequence[Result]) -> Result | None:
 def ranking(results: Sequence[Result]) -> list[Result]:
     """The finished runs by their Frechet distance, the best first; empty where they do not compare."""
     measured = [each for each in results if each.state == FINISHED and distance(each) is not None]
-    rows = [each.row("frechet_distance", DOMAIN_TAP) for each in measured]
+    rows = [each.row("frechet_distance", DOMAIN_TAP, CHOOSES) for each in measured]
     if len({tuple(row.get(name) for name in ("features", "n_real", "n_fake")) for row in rows}) > 1:
         return []
     return sorted(measured, key=lambda each: distance(each) or 0)
 
 
 def distance(result: Result) -> float | None:
-    """The Frechet distance of a run by the domain network."""
-    value: float | None = result.row("frechet_distance", DOMAIN_TAP).get("value")
+    """The Frechet distance of a run by cxr-domain-v1."""
+    value: float | None = result.row("frechet_distance", DOMAIN_TAP, CHOOSES).get("value")
     return value
 
 
@@ -125,5 +130,5 @@ def without_empty(columns: Sequence[Column]) -> list[Column]:
     return [column for column in columns if any(cell != NONE for cell in column.cells)]
 
 
-def _measured(results: Sequence[Result], metric: str, tap: str) -> list[str]:
-    return with_floors([result.row(metric, tap) for result in results])
+def _measured(results: Sequence[Result], metric: str, tap: str, features: str | None = None) -> list[str]:
+    return with_floors([result.row(metric, tap, features) for result in results])

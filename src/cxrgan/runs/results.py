@@ -47,9 +47,12 @@ class Result:
     measured: Sequence[Values]
     """The measurements during training, from metrics.jsonl."""
 
-    def row(self, metric: str, tap: str) -> Values:
-        """The row of a metric for images of all classes; empty where it was not measured."""
-        wanted = {"metric": metric, "tap": tap, "label": None}
+    def row(self, metric: str, tap: str, features: str | None = None) -> Values:
+        """The row of a metric for images of all classes, by the network `features`, or by any that has such a tap.
+
+        Empty where it was not measured.
+        """
+        wanted = {"metric": metric, "tap": tap, "label": None} | ({"features": features} if features else {})
         rows = self.evaluation.get("rows", [])
         return next((row for row in rows if {key: row.get(key) for key in wanted} == wanted), {})
 

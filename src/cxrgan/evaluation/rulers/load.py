@@ -40,7 +40,11 @@ def _load(ruler: Ruler, file: Path | None, exact: bool, device: Device) -> Featu
         case "domain":
             from cxrgan.evaluation.rulers.domain import load_domain
 
-            return load_domain(device=device)
+            return load_domain("cxr-domain-v1", device=device)
+        case "domain-v2":
+            from cxrgan.evaluation.rulers.domain import load_domain
+
+            return load_domain("cxr-domain-v2", device=device)
         case "inception":
             from cxrgan.evaluation.rulers.inception import load_inception
 

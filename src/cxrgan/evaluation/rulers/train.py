@@ -1,4 +1,4 @@
-"""Trains the domain network on chest X-rays whose file names tell NORMAL, bacteria and virus apart.
+"""Trains a domain network on chest X-rays whose file names tell NORMAL, bacteria and virus apart.
 
 Its deep end learns the disease however an image was spoilt; its shallow end learns to say how it was spoilt, for a
 ruler must see both. A share of the patients is held out; the test split is read once, at the end.
@@ -27,16 +27,9 @@ from cxrgan.data.dataset import Dataset, batch_indices, load_dataset, read_manif
 from cxrgan.data.sources.record import CC_BY, KERMANY
 from cxrgan.device import Device, Precision, choose_device, choose_precision
 from cxrgan.errors import UserError
-from cxrgan.evaluation.rulers.domain import (
-    CLASSES,
-    INPUT_SIZE,
-    NAME,
-    WIDTHS,
-    DomainNetwork,
-    load_domain,
-    save_domain,
-    to_input,
-)
+from cxrgan.evaluation.rulers import DomainName
+from cxrgan.evaluation.rulers.domain import load_domain, new_domain, save_domain
+from cxrgan.evaluation.rulers.domain_network import CLASSES, INPUT_SIZE, DomainNetwork, to_input
 from cxrgan.files import write_json
 
 if TYPE_CHECKING:
@@ -49,8 +42,10 @@ NUM_TEXTURES = 4  # what `spoil` tells of an image: blur, noise, JPEG loss, lost
 
 @dataclass(frozen=True)
 class DomainConfig:
-    """All settings of the domain network's training. With the data, they decide its weights."""
+    """All settings of a domain network's training. With the data, they decide its weights."""
 
+    name: DomainName = "cxr-domain-v1"
+    """Which network: its architecture, and who is held out."""
     epochs: int = 20
     """Passes over the training images."""
     batch_size: int = 64
@@ -102,7 +97,7 @@ def train_domain(dataset_folder: Path, out: Path, config: DomainConfig) -> dict[
     began = time.monotonic()
     device = torch.device(choose_device(config.device))
     dataset = load_dataset(dataset_folder, "train")
-    learnt, held_out = split_patients(examples(dataset_folder, dataset), config.held_out)
+    learnt, held_out = split_patients(examples(dataset_folder, dataset), config.name, config.held_out)
     test = examples(dataset_folder, load_dataset(dataset_folder, "test"))
     for name, part in {"training": learnt, "validation": held_out, "test": test}.items():
         missing = [label for label, count in part.counts()["images"].items() if not count]
@@ -110,9 +105,9 @@ def train_domain(dataset_folder: Path, out: Path, config: DomainConfig) -> dict[
             raise UserError(f"{dataset_folder} has no image of {' or '.join(missing)} in its {name} part")
     network, losses = fit(learnt, config, device)
     sha256 = save_domain(finished(network, learnt, config.seed, device), out)
-    shipped = load_domain(out)  # what is judged is what is shipped: folded, float16
+    shipped = load_domain(config.name, out)  # what is judged is what is shipped: folded, float16
     provenance = {
-        "name": NAME,
+        "name": config.name,
         "sha256": sha256,
         "classes": list(CLASSES),
         "num_features": network.centre.numel(),
@@ -123,7 +118,8 @@ def train_domain(dataset_folder: Path, out: Path, config: DomainConfig) -> dict[
             "image_size": dataset.image_size,
             "trained_on": learnt.counts(),
         },
-        "command": f"cxrgan train-domain --data DIR --out {out.name} --epochs {config.epochs} --seed {config.seed}",
+        "command": f"cxrgan train-domain --data DIR --out {out.name} --name {config.name} --epochs {config.epochs} "
+        f"--seed {config.seed} --precision {config.precision}",
         "config": asdict(config),
         "last_losses": dict(zip(("disease", "texture"), losses[-50:].mean(0).tolist(), strict=True)),
         "validation": judge(shipped, held_out),
@@ -140,7 +136,8 @@ def fit(data: Examples, config: DomainConfig, device: torch.device) -> "tuple[Do
     """Train a fresh network; returns it in training mode, and the two losses of every step (num_steps, 2)."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(config.seed)
-        network, texture_head = DomainNetwork(), nn.Linear(sum(WIDTHS[:-1]), NUM_TEXTURES)
+        network = new_domain(config.name)
+        texture_head = nn.Linear(network.num_shallow, NUM_TEXTURES)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     texture_head.to(device)
     num_images = len(data.images)
@@ -159,7 +156,7 @@ def fit(data: Examples, config: DomainConfig, device: torch.device) -> "tuple[Do
             images, texture = spoil(to_input(data.images[rows].to(device)), _generator(config.seed, step))
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 pooled, logits = network.read(images)
-                guessed = texture_head(pooled[:, : texture_head.in_features]).float()
+                guessed = texture_head(pooled[:, : network.num_shallow]).float()
             labels = data.labels[rows].to(device)
             disease_loss = F.cross_entropy(logits, labels, weights, label_smoothing=config.label_smoothing)
             texture_loss = F.mse_loss(guessed, texture)
@@ -246,13 +243,14 @@ def _cut_out(x: Tensor, centre_x: Tensor, centre_y: Tensor, half_side: Tensor) -
 
 @torch.no_grad()
 def finished(network: DomainNetwork, data: Examples, seed: int, device: torch.device) -> DomainNetwork:
-    """The network as it is shipped: BatchNorm of whole images folded in, weights of float16, features put to scale.
+    """The network as it is shipped: any BatchNorm of whole images folded in, weights of float16, features to scale.
 
     A feature is divided by its deviation over augmented images. Over whole ones, those that answer to texture hardly
     vary: divided by that little, a slight blur would count for more than a missing class.
     """
-    _measure_norms(network, data, device)
-    network.fold()
+    if norms := [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]:
+        _measure_norms(norms, network, data, device)
+    network.eval().fold()
     network.half().float()  # the scale is that of the network which is shipped
     batches = [to_input(part.to(device)) for part in data.images.split(PREDICT_BATCH)]
     whole = torch.cat([network.read(x)[0] for x in batches])
@@ -262,17 +260,17 @@ def finished(network: DomainNetwork, data: Examples, seed: int, device: torch.de
     return network.cpu()
 
 
-def _measure_norms(network: DomainNetwork, data: Examples, device: torch.device) -> None:
-    """Replace BatchNorm's statistics, which are of augmented images, by those of whole ones; leaves eval mode on."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # a plain mean over the batches
+def _measure_norms(
+    norms: Sequence[nn.BatchNorm2d], network: DomainNetwork, data: Examples, device: torch.device
+) -> None:
+    """Replace BatchNorm's statistics, which are of augmented images, by those of whole ones."""
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.images)))
     network.train()
     for rows in order.split(PREDICT_BATCH):
         network.read(to_input(data.images[rows].to(device)))
-    network.eval()
 
 
 @torch.no_grad()
@@ -299,9 +297,9 @@ def auc(*, positive: "NDArray[np.float64]", negative: "NDArray[np.float64]") -> 
     return float(wins.sum() / (2 * len(positive) * len(negative)))
 
 
-def split_patients(data: Examples, share: float) -> tuple[Examples, Examples]:
+def split_patients(data: Examples, name: DomainName, share: float) -> tuple[Examples, Examples]:
     """(to learn from, held out for validation): no patient is in both."""
-    mask = np.array([is_held_out(patient, share) for patient in data.patients])
+    mask = np.array([is_held_out(patient, name, share) for patient in data.patients])
     if mask.all() or not mask.any():
         raise UserError(
             f"{len(set(data.patients))} patients are too few to hold out {share:.0%} of them; give more images"
@@ -309,9 +307,9 @@ def split_patients(data: Examples, share: float) -> tuple[Examples, Examples]:
     return data.where(~mask), data.where(mask)
 
 
-def is_held_out(patient: str, share: float) -> bool:
-    """Whether a patient belongs to the validation part: by name alone, so that further images move nobody."""
-    digest = hashlib.sha256(f"{NAME}:{patient}".encode()).digest()
+def is_held_out(patient: str, name: DomainName, share: float) -> bool:
+    """Whether a patient belongs to a network's validation part: by name alone, so that further images move nobody."""
+    digest = hashlib.sha256(f"{name}:{patient}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64 < share
 
 

@@ -93,7 +93,7 @@ def _evaluated(file: Path, last_step: int) -> list[Measured]:
     of_step = re.search(r", step (\d{1,18})$", found.get("target", ""))
     step = int(of_step[1]) if of_step else last_step
     return [
-        Measured(step, row["metric"], row["label"], row["value"], row["floor"])
+        Measured(step, row["features"], row["metric"], row["label"], row["value"], row["floor"])
         for row in found.get("rows", [])
         if row["value"] is not None and row["floor"] is not None and not _has_fewer(row)
     ]

@@ -83,7 +83,8 @@ def lost_variety(readings: Readings, evaluated: Sequence[Measured]) -> Finding |
     lacking = [m for m in evaluated if m.metric in ("recall", "coverage") and m.value < LOST * m.floor]
     if lacking:
         told = ", ".join(
-            f"{m.metric}{f' of {m.label}' if m.label else ''} is {m.value:.2g} (between real images: {m.floor:.2g})"
+            f"{m.metric}{f' of {m.label}' if m.label else ''} by {m.features} is {m.value:.2g} "
+            f"(between real images: {m.floor:.2g})"
             for m in lacking
         )
         return Finding("lost variety", lacking[0].step, told, advice)

@@ -34,6 +34,8 @@ class Measured:
     """A metric of evaluation.json with its floor: the score of real images against other real images."""
 
     step: int
+    features: str
+    """The network that it was measured with."""
     metric: str
     label: str | None
     """The class; None for all images."""
