@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from cxrgan.console import speaking
 from cxrgan.data.decode import Unusable
 from cxrgan.data.phantom import phantom
 from cxrgan.data.prepare import Manifest, prepare
-from cxrgan.data.sources import codecs, dicom
+from cxrgan.data.sources import codecs, dicom, pseudonyms
 from cxrgan.data.sources.dicom import DicomImage, read_header
 from cxrgan.data.sources.folder import folder_source
 from cxrgan.data.sources.pseudonyms import default_key_file
@@ -362,7 +363,7 @@ def test_the_same_pixels_under_another_header_are_a_copy(tmp_path: Path) -> None
     write_dicom(root / "b.dcm", GREY, PatientID="anonymous", syntax="rle")
     _, manifest = prepared(root, tmp_path / "out")
     assert len(manifest["images"]) == 1
-    assert [item["differs"] for item in manifest["duplicates"]] in (["patient"], [["patient"]], [["split", "patient"]])
+    assert "patient" in manifest["duplicates"][0]["differs"]
 
 
 def test_no_identifier_reaches_the_dataset_folder(tmp_path: Path) -> None:
@@ -428,7 +429,9 @@ def patients(root: Path, out: Path, **options: Any) -> dict[str, tuple[str | Non
     return {image["sha256"]: (image["patient"], image["split"]) for image in manifest["images"]}
 
 
-def test_patients_have_pseudonyms_that_only_the_key_gives(tmp_path: Path) -> None:
+def test_patients_have_pseudonyms_that_only_the_key_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = iter(["11" * 32, "22" * 32])
+    monkeypatch.setattr(pseudonyms, "secrets", SimpleNamespace(token_hex=lambda num: next(keys)))
     root = tmp_path / "source"
     for index in range(40):
         write_dicom(root / f"{index}.dcm", film(index), PatientID=f"{index // 2}")
@@ -441,7 +444,9 @@ def test_patients_have_pseudonyms_that_only_the_key_gives(tmp_path: Path) -> Non
     assert patients(root, tmp_path / "b") == first  # the key is kept
     other = patients(root, tmp_path / "c", patient_key=tmp_path / "other.key")
     assert not {name for name, _ in other.values()} & names
-    assert [split for _, split in other.values()] != [split for _, split in first.values()]
+    assert {digest: split for digest, (_, split) in other.items()} != {
+        digest: split for digest, (_, split) in first.items()
+    }
     # new files move nobody, be they DICOM or not
     for index in range(40, 60):
         write_dicom(root / f"{index}.dcm", film(index), PatientID=f"{index // 2}")
@@ -516,7 +521,7 @@ def test_a_medium_as_hospitals_burn_it_comes_in(tmp_path: Path) -> None:
     for dataset in map(pydicom.dcmread, (tmp_path / "CD" / "77654033").rglob("[0-9]*[0-9]")):
         for name in ("PatientID", "PatientName", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber"):
             value = str(dataset.get(name) or "")
-            assert len(value) < 4 or value not in written
+            assert len(value) < 7 or value not in written  # less may stand in a hash by chance
 
 
 def test_without_pydicom_each_dicom_file_is_named_and_the_extra_said_once(

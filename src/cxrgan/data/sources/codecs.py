@@ -42,8 +42,8 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytearray:
     import imagecodecs
 
     if runner.transfer_syntax in JPEG:  # components as they are coded: pydicom converts them, by what the header says
-        colours = None if runner.samples_per_pixel == 1 else "YCBCR"
-        pixels = imagecodecs.jpeg8_decode(source, colorspace=colours, outcolorspace=colours)
+        space = None if runner.samples_per_pixel == 1 else "YCBCR"
+        pixels = imagecodecs.jpeg8_decode(source, colorspace=space, outcolorspace=space)
     elif runner.transfer_syntax in JPEG_LS:
         pixels = imagecodecs.jpegls_decode(source)
     else:
