@@ -18,8 +18,8 @@ from cxrgan.tensors import parse_tensors
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GENERATORS = ("cxr-64", "cxr-128")
-REFERENCES = ("kermany-64", "kermany-128")
+GENERATORS = ("cxr-64", "cxr-128", "cxr-256")
+REFERENCES = ("kermany-64", "kermany-128", "kermany-256")
 ASSETS = Path(__file__).parents[1] / "assets"
 MAX_ASSET_BYTES = 2**25
 MEND = "install cxrgan again"
