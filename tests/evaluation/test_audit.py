@@ -221,7 +221,7 @@ def test_what_cannot_be_audited_is_refused(
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "few", phantoms.fresh[:20])
     with pytest.raises(UserError, match=error):
-        cxrgan.audit(with_copies, **{"data": data, **arguments})
+        cxrgan.audit(with_copies, arguments.get("data", data), held_out=arguments.get("held_out"))
 
 
 def test_the_file_of_an_audit_is_read_back_whole(audited: Audit, tmp_path: Path) -> None:

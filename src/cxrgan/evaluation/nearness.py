@@ -69,7 +69,7 @@ def nearness(
     rows = []
     for who, side, distance, which in found:
         too_near = int((distance < limit).sum())
-        control = (None, None)
+        control: tuple[float | None, float | None] = (None, None)
         if side is not held_out:
             own = patients if side is train else None
             control = _nearer_to_train(side, train, held_out, own=own, patients=patients, seed=seed)
