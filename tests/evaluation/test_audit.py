@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tiny import write_tiny_dataset
+from tiny import TINY, write_tiny_dataset
 
 import cxrgan
 from cxrgan.cli.main import main
@@ -186,6 +186,22 @@ def test_the_command_tells_copies_by_its_exit_status(
     assert "No copies found in 20 images" in capsys.readouterr().out
 
 
+def test_a_run_keeps_its_audit_and_is_audited_against_its_own_images(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = cxrgan.train(data, tmp_path / "run", recipe=replace(TINY, model=replace(TINY.model, image_size=64), steps=1))
+    found = cxrgan.audit(run, data)
+    kept = read_audit(run.folder.audit_file)
+    assert (found.n, found.target, kept["target"]) == (60, "run, step 1", "run, step 1")
+    assert kept == json.loads(json.dumps(asdict(found)))
+    assert main(["audit", str(run.path), "--data", str(data), "--num", "30"]) == 0
+    assert read_audit(run.folder.audit_file)["n"] == 30
+    assert "audit in" in capsys.readouterr().out
+    other = write_tiny_dataset(tmp_path / "other", num=80, size=64)
+    with pytest.raises(UserError, match="was not trained on the images of"):
+        cxrgan.audit(run, other, held_out=data)
+
+
 def test_held_out_images_are_of_other_patients(
     with_copies: Path, data: Path, phantoms: Phantoms, tmp_path: Path
 ) -> None:
@@ -221,7 +237,7 @@ def test_what_cannot_be_audited_is_refused(
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "few", phantoms.fresh[:20])
     with pytest.raises(UserError, match=error):
-        cxrgan.audit(with_copies, **{"data": data, **arguments})  # type: ignore[arg-type]
+        cxrgan.audit(with_copies, arguments.get("data", data), held_out=arguments.get("held_out"))
 
 
 def test_the_file_of_an_audit_is_read_back_whole(audited: Audit, tmp_path: Path) -> None:

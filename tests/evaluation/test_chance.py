@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
 
 from cxrgan.evaluation.chance import chance_below, tail_threshold, wilson
+
+stats = pytest.importorskip("scipy.stats")
 
 
 @pytest.mark.parametrize("num", [50, 200, 2000])

@@ -139,7 +139,9 @@ def _planted(part: Fields) -> Values:
 
 def _nearness(part: Fields) -> Values:
     shares = {name: part.number(name, 0, 1) for name in ("too_near", "authentic")}
-    control = {name: part.optional_number(name, 0, 1) for name in ("nearer_to_train", "nearer_to_train_std")}
+    control: dict[str, float | None] = dict.fromkeys(("nearer_to_train", "nearer_to_train_std"))
+    if part.values.get("nearer_to_train") is not None:
+        control = {name: part.number(name, 0, 1) for name in control}
     named = {"who": part.text("who"), "n": part.whole("n", 1), "median": part.number("median", 0)}
     return {**named, **shares, **control, "too_near_interval": _interval(part, "too_near_interval")}
 
