@@ -20,6 +20,7 @@ ORDER = (
     "generation",
     "training.doctor",
     "training",
+    "evaluation.roc",
     "evaluation.rulers",
     "evaluation",
     "api",
