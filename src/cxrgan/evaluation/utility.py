@@ -24,15 +24,13 @@ from cxrgan.fields import printable
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.shipped import GENERATORS
 from cxrgan.runs.folder import RunFolder
+from cxrgan.runs.results import ARMS, BOTH, COMPARISONS, REAL, REPEATED, SYNTHETIC
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-REAL, SYNTHETIC, BOTH, REPEATED = "real", "synthetic", "real + synthetic", "real, repeated"
-ARMS = (REAL, SYNTHETIC, BOTH, REPEATED)
-COMPARISONS = ((SYNTHETIC, REAL), (BOTH, REAL), (BOTH, REPEATED), (REPEATED, REAL))
 NUM_SEEDS = 3
 NUM_RESAMPLES = 2000
 COVERAGE = 0.95  # of every interval

@@ -85,6 +85,10 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def utility_file(self) -> Path:
+        return self.path / "utility.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 
