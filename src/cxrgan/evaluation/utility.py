@@ -72,11 +72,11 @@ class Comparison:
     difference: Estimate
     """AUC of the one minus that of the other."""
     ratio: Estimate
-    """AUC of the one over that of the other."""
+    """AUC of the one over that of the other, or over 0.5 where that is less: chance is no measure."""
 
 
 @dataclass(frozen=True)
-class Tested:
+class Unseen:
     """The real images that every classifier is tested on."""
 
     examples: Examples
@@ -146,24 +146,24 @@ def utility(
     if num_seeds < 1:
         raise UserError(f"cannot train with {num_seeds} seeds; give at least 1, and 3 to see how much they differ")
     dataset = load_dataset(data, "train")
-    real, tested = _labelled(dataset), unseen(data)
-    for what, examples in {"to learn from": real, "of unseen patients to test on": tested.examples}.items():
+    real, test = _labelled(dataset), unseen(data)
+    for what, examples in {"to learn from": real, "of unseen patients to test on": test.examples}.items():
         counts = np.bincount(examples.labels, minlength=len(dataset.classes))
         if len(counts) < 2 or not counts.all():
             lacking = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
             reason = f"no image of {', '.join(lacking)} {what}" if lacking else "fewer than two classes"
             raise UserError(f"a classifier cannot be trained and tested on {data}: it has {reason}")
     name, draw = _synthetic(target, dataset, class_counts(real.labels, num or len(real)), best)
-    arms, comparisons, num_synthetic = compare_arms(real, draw, tested, len(dataset.classes), num_seeds, config)
+    arms, comparisons, num_synthetic = compare_arms(real, draw, test, len(dataset.classes), num_seeds, config)
     return Utility(
         target=name,
         data=dataset.name,
         classes=dataset.classes,
         num_real=len(real),
         num_synthetic=num_synthetic,
-        num_test=len(tested.examples),
-        num_test_patients=int(tested.patients.max()) + 1,
-        patients_named=tested.named,
+        num_test=len(test.examples),
+        num_test_patients=int(test.patients.max()) + 1,
+        patients_named=test.named,
         image_size=dataset.image_size,
         num_seeds=num_seeds,
         num_steps=config.num_steps,
@@ -178,7 +178,7 @@ def utility(
 
 
 def compare_arms(
-    real: Examples, draw: Draw, tested: Tested, num_classes: int, num_seeds: int, config: ClassifierConfig
+    real: Examples, draw: Draw, test: Unseen, num_classes: int, num_seeds: int, config: ClassifierConfig
 ) -> tuple[tuple[Arm, ...], tuple[Comparison, ...], int]:
     """The arms, their comparisons, and how many generated images a classifier had."""
     shares: dict[str, list[Floats]] = {name: [] for name in ARMS}
@@ -190,14 +190,14 @@ def compare_arms(
             learnt = {REAL: real, SYNTHETIC: synthetic, BOTH: both, REPEATED: real.repeated(len(both))}
             for name, examples in learnt.items():
                 numbers[name] = len(examples)
-                shares[name].append(class_shares(fit(examples, num_classes, config, seed), tested.examples.images))
+                shares[name].append(class_shares(fit(examples, num_classes, config, seed), test.examples.images))
                 bar.advance(text=f"{name}, seed {seed}")
-    arms, comparisons = judge(shares, numbers, tested)
+    arms, comparisons = judge(shares, numbers, test)
     return arms, comparisons, numbers[SYNTHETIC]
 
 
 def judge(
-    shares: "Mapping[str, list[Floats]]", numbers: Mapping[str, int], tested: Tested
+    shares: "Mapping[str, list[Floats]]", numbers: Mapping[str, int], test: Unseen
 ) -> tuple[tuple[Arm, ...], tuple[Comparison, ...]]:
     """Arm -> what each of its classifiers says of the test images, (N, K) -> AUCs and comparisons with intervals.
 
@@ -205,9 +205,9 @@ def judge(
     pigeonhole bootstrap"): an interval covers other patients and other trainings. Of so few seeds it sees their share
     of the variance a little too small, by 1/3 for three; one that lacks a class is left out.
     """
-    labels = tested.examples.labels
+    labels = test.examples.labels
     every = np.ones((1, len(labels)))
-    resamples = patient_resamples(tested.patients, NUM_RESAMPLES, seed=0)
+    resamples = patient_resamples(test.patients, NUM_RESAMPLES, seed=0)
     random = np.random.default_rng(1)
     arms, drawn = [], {}
     for name, of_arm in shares.items():
@@ -223,7 +223,7 @@ def judge(
             of,
             against,
             difference=_estimate(means[of] - means[against], drawn[of] - drawn[against]),
-            ratio=_estimate(means[of] / means[against], drawn[of] / drawn[against]),
+            ratio=_estimate(means[of] / max(means[against], 0.5), drawn[of] / np.maximum(drawn[against], 0.5)),
         )
         for of, against in COMPARISONS
     ]
@@ -235,7 +235,7 @@ def _estimate(value: float, resampled: "Floats") -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def unseen(data: Path) -> Tested:
+def unseen(data: Path) -> Unseen:
     """The labelled images of the split `test`, without patients that are in another split too.
 
     UserError where there are none.
@@ -255,7 +255,7 @@ def unseen(data: Path) -> Tested:
     names = [entry.patient or f"image {row}" for row, entry in enumerate(entries)]
     _, patients = np.unique(np.array(names)[keep], return_inverse=True)
     named = all(entry.patient for entry in entries)
-    return Tested(Examples(dataset.images[keep], dataset.labels[keep]), patients, named)
+    return Unseen(Examples(dataset.images[keep], dataset.labels[keep]), patients, named)
 
 
 def _labelled(dataset: Dataset) -> Examples:

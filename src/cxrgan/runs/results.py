@@ -117,11 +117,11 @@ def read_utility(file: Path) -> Values:
     if tuple((each["of"], each["against"]) for each in comparisons) != COMPARISONS:
         table.refuse("comparisons", "those of " + "; ".join(" against ".join(pair) for pair in COMPARISONS))
     texts = ("target", "data", "precision")
-    counts = ("num_real", "num_synthetic", "num_test", "num_test_patients", "image_size", "num_seeds")
-    counts = (*counts, "num_steps", "batch_size", "num_resamples")
+    sizes = ("num_real", "num_synthetic", "num_test", "num_test_patients", "image_size")
+    lengths = ("num_seeds", "num_steps", "batch_size", "num_resamples")
     return {
         **{name: table.text(name) for name in texts},
-        **{name: table.whole(name) for name in counts},
+        **{name: table.whole(name) for name in (*sizes, *lengths)},
         "classes": table.names("classes"),
         "patients_named": table.values["patients_named"],
         "coverage": table.number("coverage", 0, 1),
