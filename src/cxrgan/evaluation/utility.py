@@ -141,8 +141,6 @@ def utility(
     """
     since = time.monotonic()
     config = config or ClassifierConfig()
-    if num is not None and num < 2:
-        raise UserError(f"cannot learn from {num} images; give at least 2, preferably thousands")
     if num_seeds < 1:
         raise UserError(f"cannot train with {num_seeds} seeds; give at least 1, and 3 to see how much they differ")
     dataset = load_dataset(data, "train")
@@ -153,7 +151,10 @@ def utility(
             lacking = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
             reason = f"no image of {', '.join(lacking)} {what}" if lacking else "fewer than two classes"
             raise UserError(f"a classifier cannot be trained and tested on {data}: it has {reason}")
-    name, draw = _synthetic(target, dataset, class_counts(real.labels, num or len(real)), best)
+    asked = class_counts(real.labels, len(real) if num is None else max(num, 0))
+    if not asked.all():
+        raise UserError(f"{num} generated images are too few to learn every class from; give more, best thousands")
+    name, draw = _synthetic(target, dataset, asked, best)
     arms, comparisons, num_synthetic = compare_arms(real, draw, test, len(dataset.classes), num_seeds, config)
     return Utility(
         target=name,
