@@ -292,7 +292,7 @@ def test_what_is_written_is_read_and_told(measured: Utility, tmp_path: Path) -> 
     assert found["comparisons"] == [asdict(each) for each in measured.comparisons]
     assert [arm["auc"] for arm in found["arms"]] == [asdict(arm.auc) for arm in measured.arms]
     assert [table.row_count for table in utility_tables(found)] == [4, 4]
-    assert "14 real images of 7 patients" in utility_remarks(found)[0]
+    assert "14 real images of 7 patients" in utility_remarks(found)[1]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import numpy as np
 
 from cxrgan.console import ProgressBar, warn
 from cxrgan.data.dataset import Dataset, load_dataset, read_manifest
+from cxrgan.device import choose_device, choose_precision
 from cxrgan.errors import UserError
 from cxrgan.evaluation.classifier import ClassifierConfig, Examples, class_shares, fit
 from cxrgan.evaluation.roc import class_auc, patient_resamples
@@ -169,7 +170,7 @@ def utility(
         num_seeds=num_seeds,
         num_steps=config.num_steps,
         batch_size=config.batch_size,
-        precision=config.precision,
+        precision=choose_precision(config.precision, choose_device(config.device)),
         coverage=COVERAGE,
         num_resamples=NUM_RESAMPLES,
         arms=arms,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cxrgan.reports.panels import names, panels
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import BEST_BY, History, LogReader, Row
-from cxrgan.runs.results import Values, read_diagnosis, read_evaluation
+from cxrgan.runs.results import Values, read_diagnosis, read_evaluation, read_utility
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class RunRecord:
     """The newest measurement in the log."""
     evaluation: Values
     diagnosis: Values
+    utility: Values
 
     @property
     def name(self) -> str:
@@ -54,6 +55,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         measured.row,
         read_evaluation(folder.evaluation_file),
         read_diagnosis(folder.diagnosis_file),
+        read_utility(folder.utility_file),
     )
 
 

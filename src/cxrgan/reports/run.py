@@ -24,6 +24,14 @@ from cxrgan.reports.tables import (
     evaluation_notes,
     evaluation_remarks,
 )
+from cxrgan.reports.utility import (
+    ARM_COLUMNS,
+    COMPARISON_COLUMNS,
+    arm_cells,
+    comparison_cells,
+    utility_answers,
+    utility_remarks,
+)
 from cxrgan.reports.verdict import Finding, Verdict, findings, verdict
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.grids import find_grids
@@ -61,6 +69,17 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Utility:
+    """Of what use the images are to a classifier."""
+
+    target: str
+    answers: Sequence[str]
+    tables: Sequence[tuple[Sequence[str], Sequence[Sequence[str]]]]
+    """(columns, rows) of each."""
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Setting:
     """A setting, and that of the recipe where it is another."""
 
@@ -91,6 +110,7 @@ class RunPage:
     columns: Sequence[str]
     metrics: Sequence[Metrics] | Missing
     remarks: Sequence[str]
+    utility: Utility | None
     over_time: Sequence[Picture]
     beside_real: Sequence[Picture]
     settings: Mapping[str, Sequence[Setting]]
@@ -103,6 +123,7 @@ class RunPage:
         found = [
             ("diagnosis", "Diagnosis", True),
             ("metrics", "Metrics", True),
+            ("utility", "Utility", self.utility),
             ("curves", "Curves", True),
             ("time", "Samples over time", self.over_time),
             ("real", "Real beside generated", self.beside_real),
@@ -138,6 +159,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
         columns=EVALUATION_COLUMNS,
         metrics=metrics,
         remarks=remarks,
+        utility=_utility(record.utility) if record.utility else None,
         over_time=_over_time(record),
         beside_real=_beside_real(record, samples) if with_real else (),
         settings=_settings(info),
@@ -212,6 +234,13 @@ def _metrics(record: RunRecord) -> tuple[Sequence[Metrics] | Missing, list[str]]
         tables.append(Metrics(title, about, [evaluation_cells(each) for each in group]))
         remarks += [f"{title}, {row['features']}: {remark}" for remark in evaluation_remarks(group)]
     return tables, [*remarks, *(f"Not measured: {note}" for note in evaluation_notes(rows))]
+
+
+def _utility(found: Mapping[str, Any]) -> Utility:
+    arms = [arm_cells(arm) for arm in found["arms"]]
+    comparisons = [comparison_cells(each) for each in found["comparisons"]]
+    tables = [(ARM_COLUMNS, arms), (COMPARISON_COLUMNS, comparisons)]
+    return Utility(found["target"], utility_answers(found), tables, utility_remarks(found))
 
 
 def _charts(record: RunRecord) -> Sequence[Chart] | Missing:

@@ -5,14 +5,14 @@ from typing import Any
 
 from rich.table import Table
 
-from cxrgan.reports.numbers import NONE, count, fixed, percent
+from cxrgan.reports.numbers import count, fixed, percent
 from cxrgan.runs.results import BOTH, REAL, REPEATED, SYNTHETIC
 
 PLACES = 3  # of an AUC: the fourth is noise
 ENOUGH = 0.98
 """Of the AUC of real images, from which on generated ones may stand in for them."""
-ARM_COLUMNS = ("learnt from", "images", "AUC", "interval", "± over seeds")
-COMPARISON_COLUMNS = ("compared", "AUC difference", "interval", "ratio", "interval")
+ARM_COLUMNS = ("learnt from", "images", "AUC", "± over seeds")
+COMPARISON_COLUMNS = ("compared", "AUC difference", "AUC ratio")
 
 Values = Mapping[str, Any]
 
@@ -28,22 +28,12 @@ def utility_tables(found: Values) -> list[Table]:
 
 def arm_cells(arm: Values) -> tuple[str, ...]:
     """An arm as text, in the order of `ARM_COLUMNS`."""
-    auc, std = arm["auc"], arm["std"]
-    spread = NONE if std is None else fixed(std, PLACES)
-    return arm["name"], count(arm["num_images"]), fixed(auc["value"], PLACES), _interval(auc), spread
+    return arm["name"], count(arm["num_images"]), _estimate(arm["auc"]), fixed(arm["std"], PLACES)
 
 
 def comparison_cells(each: Values) -> tuple[str, ...]:
     """A comparison as text, in the order of `COMPARISON_COLUMNS`."""
-    difference, ratio = each["difference"], each["ratio"]
-    name = f"{each['of']} against {each['against']}"
-    return (
-        name,
-        f"{difference['value']:+.{PLACES}f}",
-        _interval(difference, sign="+"),
-        fixed(ratio["value"], PLACES),
-        _interval(ratio),
-    )
+    return f"{each['of']} against {each['against']}", _estimate(each["difference"], sign="+"), _estimate(each["ratio"])
 
 
 def utility_answers(found: Values) -> list[str]:
@@ -53,10 +43,9 @@ def utility_answers(found: Values) -> list[str]:
     alone = "enough" if ratio["low"] >= ENOUGH else "too little" if ratio["high"] < ENOUGH else "undecided"
     beside = "it helps" if gain["low"] > 0 else "it harms" if gain["high"] < 0 else "no difference that shows"
     return [
-        f"In place of the real images: {fixed(ratio['value'], PLACES)} of their AUC, {_interval(ratio)}; "
+        f"In place of the real images: {_estimate(ratio)} of their AUC; "
         f"{alone} to stand in for them, which asks for {ENOUGH}",
-        f"Beside {count(found['num_real'])} real images: {gain['value']:+.{PLACES}f} AUC over as many repeated real "
-        f"ones, {_interval(gain, sign='+')}; {beside}",
+        f"Beside {count(found['num_real'])} real images: {_estimate(gain, sign='+')} AUC over repeating them; {beside}",
     ]
 
 
@@ -64,11 +53,12 @@ def utility_remarks(found: Values) -> list[str]:
     """How it was measured, as a reader must know it."""
     patients = "whole patients" if found["patients_named"] else "whole patients (an unnamed image is one of its own)"
     return [
+        "Both are real and synthetic images; repeated are the real ones, up to the number of both.",
         f"Tested on {count(found['num_test'])} real images of {count(found['num_test_patients'])} patients that no "
         f"training saw; each classifier makes {count(found['num_steps'])} steps of {found['batch_size']} images, "
         f"{found['num_seeds']} of each kind, in {found['precision']}.",
-        f"Intervals of {percent(found['coverage'])}: {count(found['num_resamples'])} draws of {patients} and of seeds; "
-        "they do not cover another training of the generator.",
+        f"In brackets, intervals of {percent(found['coverage'])}: {count(found['num_resamples'])} draws of {patients} "
+        "and of seeds; they do not cover another training of the generator.",
     ]
 
 
@@ -76,8 +66,9 @@ def _comparison(found: Values, of: str, against: str) -> Values:
     return next(each for each in found["comparisons"] if (each["of"], each["against"]) == (of, against))
 
 
-def _interval(estimate: Values, sign: str = "") -> str:
-    return f"[{estimate['low']:{sign}.{PLACES}f}, {estimate['high']:{sign}.{PLACES}f}]"
+def _estimate(estimate: Values, sign: str = "") -> str:
+    value, low, high = (f"{estimate[part]:{sign}.{PLACES}f}" for part in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:

@@ -16,9 +16,9 @@ FINISHED = "finished"
 """The state of an experiment that is trained and measured."""
 FID_SCORE_TAP = "logits_unbiased"
 """Of the FID's network, for an Inception Score; other networks have logits that are for none."""
-REAL, SYNTHETIC, BOTH, REPEATED = "real", "synthetic", "real + synthetic", "real, repeated"
+REAL, SYNTHETIC, BOTH, REPEATED = "real", "synthetic", "both", "repeated"
 ARMS = (REAL, SYNTHETIC, BOTH, REPEATED)
-"""What the classifiers of utility.json learnt from."""
+"""What the classifiers of utility.json learnt from; repeated are real images, up to the number of both."""
 COMPARISONS = ((SYNTHETIC, REAL), (BOTH, REAL), (BOTH, REPEATED), (REPEATED, REAL))
 """Which arm is compared with which."""
 MEASURED = ("frechet_distance", "frechet_floor", "precision", "recall")
