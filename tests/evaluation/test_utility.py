@@ -264,7 +264,7 @@ def test_a_dataset_that_cannot_tell_is_refused(
 
 def test_one_class_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     folder = dataset(tmp_path / "data", lambda row, entry: None, classes=("NORMAL",))
-    with pytest.raises(UserError, match="it has fewer than two classes"):
+    with pytest.raises(UserError, match="has fewer than two classes"):
         utility(runs["plain"], folder, config=SHORT)
 
 

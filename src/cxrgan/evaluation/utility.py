@@ -146,12 +146,7 @@ def utility(
         raise UserError(f"cannot train with {num_seeds} seeds; give at least 1, and 3 to see how much they differ")
     dataset = load_dataset(data, "train")
     real, test = _labelled(dataset), unseen(data)
-    for what, examples in {"to learn from": real, "of unseen patients to test on": test.examples}.items():
-        counts = np.bincount(examples.labels, minlength=len(dataset.classes))
-        if len(counts) < 2 or not counts.all():
-            lacking = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-            reason = f"no image of {', '.join(lacking)} {what}" if lacking else "fewer than two classes"
-            raise UserError(f"a classifier cannot be trained and tested on {data}: it has {reason}")
+    _check_examples(data, dataset.classes, {"to learn from": real, "of unseen patients to test on": test.examples})
     asked = class_counts(real.labels, len(real) if num is None else max(num, 0))
     if not asked.all():
         raise UserError(f"{num} generated images are too few to learn every class from; give more, best thousands")
@@ -263,6 +258,19 @@ def unseen(data: Path) -> Unseen:
 def _labelled(dataset: Dataset) -> Examples:
     keep = dataset.labels >= 0
     return Examples(dataset.images[keep], dataset.labels[keep])
+
+
+def _check_examples(data: Path, classes: tuple[str, ...], parts: Mapping[str, Examples]) -> None:
+    """UserError unless there are two classes at least, and images of each in every part."""
+    if len(classes) < 2:
+        raise UserError(f"{data} has fewer than two classes, and there is nothing to learn; use images of two or more")
+    for what, examples in parts.items():
+        counts = np.bincount(examples.labels, minlength=len(classes)).tolist()
+        lacking = [name for name, count in zip(classes, counts, strict=True) if not count]
+        if lacking:
+            raise UserError(
+                f"{data} has no image of {', '.join(lacking)} {what}; use a dataset that has, or prepare more"
+            )
 
 
 def class_counts(labels: "NDArray[np.int64]", num: int) -> "NDArray[np.int64]":
