@@ -21,6 +21,7 @@ ORDER = (
     "generation",
     "training.doctor",
     "training",
+    "evaluation.roc",
     "evaluation.rulers",
     "evaluation",
     "api",

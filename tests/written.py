@@ -1,8 +1,10 @@
-"""What commands write into evaluation.json, diagnosis.json and experiments.json, small enough to spoil."""
+"""What commands write into JSON files beside a run and of experiments, small enough to spoil."""
 
 from dataclasses import asdict
 
 from tiny import TINY
+
+from cxrgan.runs.results import ARMS, COMPARISONS
 
 EXPERIMENT = {
     "name": "exp2",
@@ -31,6 +33,22 @@ ROW = {
     "seed": 0,
 }
 DRAWN = ROW | {"floor_std": 0.1, "n_floor": [20, 20], "floor_draws": 16, "floor_corrected": True}
+ESTIMATE = {"value": 0.95, "low": 0.94, "high": 0.96}
+UTILITY = {
+    "target": "run, step 6",
+    "data": "tiny",
+    "classes": ["NORMAL", "PNEUMONIA"],
+    **dict.fromkeys(("num_real", "num_synthetic", "num_test", "num_test_patients", "image_size"), 32),
+    **dict.fromkeys(("num_seeds", "num_steps", "batch_size", "num_resamples"), 3),
+    "patients_named": True,
+    "precision": "fp32",
+    "coverage": 0.95,
+    "seconds": 60.0,
+    "arms": [{"name": name, "num_images": 32, "auc": ESTIMATE, "aucs": [0.95], "std": None} for name in ARMS],
+    "comparisons": [
+        {"of": of, "against": against, "difference": ESTIMATE, "ratio": ESTIMATE} for of, against in COMPARISONS
+    ],
+}
 UNMEASURED = {"metric": "all", "value": None, "note": "no network", "features": "inception"}
 FINDING = {"name": "noise", "since": 3, "evidence": "grain 0", "advice": "a lower --lr"}
 

@@ -28,7 +28,6 @@ from cxrgan.evaluation.rulers.domain_v2 import DomainV2, with_detail
 from cxrgan.evaluation.rulers.train import (
     DomainConfig,
     Examples,
-    auc,
     examples,
     finished,
     fit,
@@ -179,20 +178,6 @@ def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_weights_of_one_network_are_not_loaded_as_the_other() -> None:
     with pytest.raises(UserError, match=r"cannot read the domain network .*cxr-domain-v1"):
         load_domain("cxr-domain-v2", ASSETS / "cxr-domain-v1.safetensors")
-
-
-def test_auc_of_separated_reversed_and_equal_scores() -> None:
-    low, high = np.array([0.1, 0.2]), np.array([0.3, 0.9, 0.4])
-    assert auc(positive=high, negative=low) == 1
-    assert auc(positive=low, negative=high) == 0
-    assert auc(positive=np.ones(3), negative=np.ones(4)) == 0.5
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 5), min_size=1), st.lists(st.integers(0, 5), min_size=1))
-def test_auc_is_the_share_of_pairs_in_order(positive: list[int], negative: list[int]) -> None:
-    pairs = [(p > n) + (p == n) / 2 for p in positive for n in negative]
-    assert auc(positive=np.array(positive, float), negative=np.array(negative, float)) == pytest.approx(np.mean(pairs))
 
 
 def test_labels_are_those_of_the_file_names() -> None:

@@ -12,7 +12,7 @@ from shutil import copytree
 import pytest
 from mutations import check_mutations, check_no_file
 from tiny import TINY, write_tiny_dataset
-from written import AUDIT, DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
+from written import AUDIT, DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, UTILITY, sweep_page
 
 from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
@@ -208,6 +208,19 @@ def test_the_page_calls_a_run_without_copies_clear_of_those_that_are_found(run: 
     assert "No copies found in 200 images, compared with 900 training images; at most 1.9 %" in report(run).words
 
 
+def test_of_what_use_the_images_are_stands_on_the_page_with_its_intervals(run: Path) -> None:
+    assert "utility" not in report(run).ids
+    (run / "utility.json").write_text(json.dumps(UTILITY | {"target": EVIL}))
+    page = report(run)
+    assert "utility" in page.ids
+    assert not page.all("script")
+    assert EVIL in page.text
+    assert (
+        "In place of the real images: 0.950 [0.940, 0.960] of their AUC; too little to stand in for them" in page.text
+    )
+    assert "synthetic against real +0.950 [+0.940, +0.960] 0.950 [0.940, 0.960]" in page.words
+
+
 def test_the_verdict_says_how_real_and_how_varied_the_images_are_beside_real_ones(run: Path) -> None:
     content = {"target": "run, step 6", "data": "tiny", "rows": [ROW, PRECISION, RECALL]}
     (run / "evaluation.json").write_text(json.dumps(content))
@@ -347,6 +360,7 @@ def test_a_seed_that_is_no_number_reaches_no_page(seed: object, run: Path) -> No
         ("evaluation.json", {"target": "run", "data": "tiny", "rows": [DRAWN, UNMEASURED]}),
         ("evaluation.json", {"target": "run", "data": "tiny", "rows": [UNMEASURED]}),
         ("audit.json", AUDIT),
+        ("utility.json", UTILITY),
         ("diagnosis.json", {"step": 6, "verdict": "noise", "findings": [FINDING]}),
         ("experiments.json", sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),
         ("experiments.json", sweep_page([{"name": "exp2"}], "of eight") | {"experiments": [EXPERIMENT]}),

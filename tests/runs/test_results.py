@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from mutations import check_mutations, check_no_file
-from written import AUDIT, DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, sweep_page
+from written import AUDIT, DRAWN, EXPERIMENT, FINDING, ROW, UNMEASURED, UTILITY, sweep_page
 
 from cxrgan.errors import UserError
-from cxrgan.runs.results import read_audit, read_diagnosis, read_evaluation, read_failure, read_sweep
+from cxrgan.runs.results import read_audit, read_diagnosis, read_evaluation, read_failure, read_sweep, read_utility
 
 
 def read_sweep_alone(file: Path) -> object:
@@ -21,6 +21,7 @@ VALID = [
     (read_evaluation, {"target": "run", "data": "tiny", "n_real": 40, "n_fake": 40, "rows": [ROW, DRAWN, UNMEASURED]}),
     (read_evaluation, {"target": "run", "data": "tiny", "rows": [DRAWN]}),
     (read_audit, AUDIT),
+    (read_utility, UTILITY),
     (read_diagnosis, {"step": 6, "verdict": "noise", "findings": [FINDING]}),
     (read_failure, {"reason": "no room"}),
     (read_sweep_alone, sweep_page([{"name": "exp2", "fid": 12.3, "note": None}], "of eight")),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cxrgan.reports.panels import names, panels
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import BEST_BY, History, LogReader, Row
-from cxrgan.runs.results import Values, read_audit, read_diagnosis, read_evaluation
+from cxrgan.runs.results import Values, read_audit, read_diagnosis, read_evaluation, read_utility
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class RunRecord:
     evaluation: Values
     diagnosis: Values
     audit: Values
+    utility: Values
 
     @property
     def name(self) -> str:
@@ -56,6 +57,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         read_evaluation(folder.evaluation_file),
         read_diagnosis(folder.diagnosis_file),
         read_audit(folder.audit_file),
+        read_utility(folder.utility_file),
     )
 
 

@@ -25,6 +25,14 @@ from cxrgan.reports.tables import (
     evaluation_notes,
     evaluation_remarks,
 )
+from cxrgan.reports.utility import (
+    ARM_COLUMNS,
+    COMPARISON_COLUMNS,
+    arm_cells,
+    comparison_cells,
+    utility_answers,
+    utility_remarks,
+)
 from cxrgan.reports.verdict import Finding, Verdict, findings, verdict
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.grids import find_grids
@@ -74,6 +82,17 @@ class Audited:
 
 
 @dataclass(frozen=True)
+class Utility:
+    """Of what use the images are to a classifier."""
+
+    target: str
+    answers: Sequence[str]
+    tables: Sequence[tuple[Sequence[str], Sequence[Sequence[str]]]]
+    """(columns, rows) of each."""
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Setting:
     """A setting, and that of the recipe where it is another."""
 
@@ -105,6 +124,7 @@ class RunPage:
     metrics: Sequence[Metrics] | Missing
     remarks: Sequence[str]
     audit: Audited | Missing
+    utility: Utility | None
     over_time: Sequence[Picture]
     beside_real: Sequence[Picture]
     settings: Mapping[str, Sequence[Setting]]
@@ -118,6 +138,7 @@ class RunPage:
             ("diagnosis", "Diagnosis", True),
             ("metrics", "Metrics", True),
             ("audit", "Audit for copies", True),
+            ("utility", "Utility", self.utility),
             ("curves", "Curves", True),
             ("time", "Samples over time", self.over_time),
             ("real", "Real beside generated", self.beside_real),
@@ -154,6 +175,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
         metrics=metrics,
         remarks=remarks,
         audit=_audit(record),
+        utility=_utility(record.utility) if record.utility else None,
         over_time=_over_time(record),
         beside_real=_beside_real(record, samples) if with_real else (),
         settings=_settings(info),
@@ -245,6 +267,13 @@ def _audit(record: RunRecord) -> Audited | Missing:
         limits=audit_limits(found),
         tables=audit_tables(found),
     )
+
+
+def _utility(found: Mapping[str, Any]) -> Utility:
+    arms = [arm_cells(arm) for arm in found["arms"]]
+    comparisons = [comparison_cells(each) for each in found["comparisons"]]
+    tables = [(ARM_COLUMNS, arms), (COMPARISON_COLUMNS, comparisons)]
+    return Utility(found["target"], utility_answers(found), tables, utility_remarks(found))
 
 
 def _charts(record: RunRecord) -> Sequence[Chart] | Missing:

@@ -91,6 +91,10 @@ class RunFolder:
         return self.path / "audit.json"
 
     @property
+    def utility_file(self) -> Path:
+        return self.path / "utility.json"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

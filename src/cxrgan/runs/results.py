@@ -1,4 +1,4 @@
-"""What evaluation.json, audit.json, diagnosis.json, failure.json and experiments.json say, every value of its kind."""
+"""What the JSON files beside a run, and experiments.json, say: every value of its kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,11 @@ FINISHED = "finished"
 """The state of an experiment that is trained and measured."""
 FID_SCORE_TAP = "logits_unbiased"
 """Of the FID's network, for an Inception Score; other networks have logits that are for none."""
+REAL, SYNTHETIC, BOTH, REPEATED = "real", "synthetic", "both", "repeated"
+ARMS = (REAL, SYNTHETIC, BOTH, REPEATED)
+"""What the classifiers of utility.json learnt from; repeated are real images, up to the number of both."""
+COMPARISONS = ((SYNTHETIC, REAL), (BOTH, REAL), (BOTH, REPEATED), (REPEATED, REAL))
+"""Which arm is compared with which."""
 MEASURED = ("frechet_distance", "frechet_floor", "precision", "recall")
 Values = Mapping[str, Any]
 
@@ -160,6 +165,55 @@ def _interval(part: Fields, name: str) -> list[float]:
     if not isinstance(limits, list) or len(limits) != 2 or not all(is_number(x) and 0 <= x <= 1 for x in limits):
         part.refuse(name, "two numbers from 0 to 1")
     return [float(limit) for limit in limits]
+
+
+def read_utility(file: Path) -> Values:
+    """What `evaluation.utility.Utility` says, arms and comparisons as tables; nothing where it was not measured."""
+    table = _read(file)
+    if table is None:
+        return {}
+    if not isinstance(table.values.get("patients_named"), bool):
+        table.refuse("patients_named", "true or false")
+    arms = [_arm(arm) for arm in table.tables("arms")]
+    if tuple(arm["name"] for arm in arms) != ARMS:
+        table.refuse("arms", "those of " + "; ".join(ARMS))
+    comparisons = [_comparison(each) for each in table.tables("comparisons")]
+    if tuple((each["of"], each["against"]) for each in comparisons) != COMPARISONS:
+        table.refuse("comparisons", "those of " + "; ".join(" against ".join(pair) for pair in COMPARISONS))
+    texts = ("target", "data", "precision")
+    sizes = ("num_real", "num_synthetic", "num_test", "num_test_patients", "image_size")
+    lengths = ("num_seeds", "num_steps", "batch_size", "num_resamples")
+    return {
+        **{name: table.text(name) for name in texts},
+        **{name: table.whole(name) for name in (*sizes, *lengths)},
+        "classes": table.names("classes"),
+        "patients_named": table.values["patients_named"],
+        "coverage": table.number("coverage", 0, 1),
+        "seconds": table.number("seconds", 0),
+        "arms": arms,
+        "comparisons": comparisons,
+    }
+
+
+def _arm(arm: Fields) -> Values:
+    return {
+        "name": arm.text("name"),
+        "num_images": arm.whole("num_images"),
+        "auc": _estimate(arm, "auc"),
+        "std": arm.optional_number("std", 0),
+    }
+
+
+def _comparison(each: Fields) -> Values:
+    return {
+        **{name: each.text(name) for name in ("of", "against")},
+        **{name: _estimate(each, name) for name in ("difference", "ratio")},
+    }
+
+
+def _estimate(table: Fields, name: str) -> Values:
+    estimate = table.table(name)
+    return {part: estimate.number(part) for part in ("value", "low", "high")}
 
 
 def read_diagnosis(file: Path) -> Values:

@@ -27,6 +27,7 @@ from cxrgan.data.dataset import Dataset, batch_indices, load_dataset, read_manif
 from cxrgan.data.sources.record import CC_BY, KERMANY
 from cxrgan.device import Device, Precision, choose_device, choose_precision
 from cxrgan.errors import UserError
+from cxrgan.evaluation.roc import auc
 from cxrgan.evaluation.rulers import DomainName
 from cxrgan.evaluation.rulers.domain import load_domain, new_domain, save_domain
 from cxrgan.evaluation.rulers.domain_network import CLASSES, INPUT_SIZE, DomainNetwork, to_input
@@ -285,16 +286,6 @@ def judge(network: DomainNetwork, data: Examples) -> dict[str, Any]:
         "auc_macro": float(np.mean(each)),
         "accuracy": float((shares.argmax(1) == labels).mean()),
     }
-
-
-def auc(*, positive: "NDArray[np.float64]", negative: "NDArray[np.float64]") -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
-
-    From the ranks (Mann and Whitney 1947); neither side may be empty.
-    """
-    ordered = np.sort(negative)
-    wins = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
-    return float(wins.sum() / (2 * len(positive) * len(negative)))
 
 
 def split_patients(data: Examples, name: DomainName, share: float) -> tuple[Examples, Examples]:
