@@ -20,7 +20,7 @@ class Audit:
     """
 
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FOLDER")]
-    """A run folder, a shipped generator (cxr-64, cxr-128), a folder of images, or a dataset folder."""
+    """A run folder, a shipped generator (cxr-64, cxr-128, cxr-256), a folder of images, or a dataset folder."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The dataset folder that the generator was trained on."""
     held_out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -36,7 +36,7 @@ class Audit:
     """Draw the strongest pairs into this PNG, each image beside its training image. It shows patients: keep it
     private."""
     utility: bool = False
-    """Measure too of what use the images are to a classifier that is tested on real patients: in place of the real ones,
+    """Measure too of what use the images are to a classifier tested on real patients, in place of the real ones
     and beside them. Twelve small classifiers: some minutes at 64 pixels."""
 
     def run(self) -> int:

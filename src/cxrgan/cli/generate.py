@@ -16,7 +16,7 @@ class Generate:
     """Make images with a trained run."""
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """A run folder, a shipped generator (cxr-64, cxr-128), or one on Hugging Face (hf://OWNER/NAME)."""
+    """A run folder, a shipped generator (cxr-64, cxr-128, cxr-256), or one on Hugging Face (hf://OWNER/NAME)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """A new folder for the images, or an empty one."""
     num: int = 64
