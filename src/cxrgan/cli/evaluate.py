@@ -20,7 +20,8 @@ class Evaluate:
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FOLDER")]
     """A run folder, a shipped generator (cxr-64, cxr-128, cxr-256), a folder of images, or a dataset folder."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """The real images: a dataset folder, a folder of images, or shipped features of some (kermany-64, kermany-128, kermany-256)."""
+    """The real images: a dataset folder, a folder of images, or shipped features of some
+    (kermany-64, kermany-128, kermany-256)."""
     num: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """How many generated images to measure; left out, as many as there are real ones, or all of a folder."""
     split: Literal["train", "val", "test"] = "train"
