@@ -230,7 +230,7 @@ def test_a_network_reads_as_before_once_it_was_saved(name: DomainName, named_dat
     assert again.sha256 == sha256
     images = random_images(2, 1, 64)
     assert torch.allclose(done(images)["logits"], again(images)["logits"], atol=1e-5)
-    assert torch.allclose(done(images)["features"], again(images)["features"], atol=0.02)  # float16 scales
+    assert torch.allclose(done(images)["features"], again(images)["features"], atol=0.05)  # scales of float16
 
 
 @pytest.mark.parametrize("name", get_args(DomainName))

@@ -63,7 +63,7 @@ def test_a_reference_stands_for_its_images() -> None:
         network = load_domain(name)
         features = reference.features[network.sha256]["features"]
         assert features.shape == (5190, network.num_features)
-        assert np.abs(features.mean(0)).max() < 1  # they are put to scale over such images
+        assert np.abs(features.mean(0)).max() < 2  # they were put to scale over such images
 
 
 def test_a_shipped_generator_is_measured_against_a_shipped_reference(
