@@ -88,7 +88,7 @@ against other real images, with the deviation of its draws ([how](metrics.md#the
 networks is not an FID. Checkpoints are chosen with cxr-domain-v1, and nothing is chosen with cxr-domain-v2
 ([why two](metrics.md#chosen-on-v1-reported-on-v2)).
 
-{chr(10).join(_table(card, features) for features in networks)}
+{(chr(10) * 2).join(_table(card, features) for features in networks)}
 
 ### Are they copies?
 
@@ -111,8 +111,7 @@ def _table(card: Mapping[str, Any], features: str) -> str:
     others = " | ".join(metric for metric in METRICS if metric != "frechet_distance")
     return f"""| images | Frechet distance ({features}) | {others} |
 |{" --- |" * (1 + len(METRICS))}
-{chr(10).join(rows)}
-"""
+{chr(10).join(rows)}"""
 
 
 def _floor(row: Mapping[str, Any], form: str) -> str:

@@ -165,7 +165,7 @@ def test_an_unknown_flag_or_command_has_status_2(capsys: pytest.CaptureFixture[s
         (["evaluate", "run", "--data", "data", "--rulerz", "domain"], "--rulers NAME"),
         (
             ["evaluate", "run", "--data", "data", "--rulers", "domain,foo"],
-            "there is no 'foo'; there is domain, inception,",
+            "there is no 'foo'; there is domain, domain-v2, inception,",
         ),
         (["evaluate", "run", "--data", "data", "--rulers"], "it needs at least one name"),
         (["trian"], "Available subcommands: prepare, train,"),
