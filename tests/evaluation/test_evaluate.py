@@ -421,6 +421,9 @@ def test_from_training_with_measurements_to_a_table(tmp_path: Path, capsys: pyte
     small += ["--num-samples", "4", "--evaluate-every", "3", "--num-evaluated", "10"]
     assert main(["train", "--data", data, "--run", run, *small]) == 0
     assert (tmp_path / "run" / "metrics.png").stat().st_size > 10_000
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    chosen_by = [(row["features"], row.get("others")) for row in logged if "frechet_distance" in row]
+    assert chosen_by == [("cxr-domain-v1", None)] * 2  # nothing is chosen with the second network
     assert main(["generate", run, "--best", "--num", "20", "--out", str(tmp_path / "images")]) == 0
     assert main(["evaluate", run, "--best", "--data", data, "--rulers", "domain"]) == 0
     assert "run, step" in capsys.readouterr().out
