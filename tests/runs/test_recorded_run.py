@@ -56,7 +56,7 @@ def test_runs_of_the_docs_are_read_as_their_recipes(file: Path, tmp_path: Path) 
     info = RunFolder(tmp_path).read_info()
     assert set(differences(RECIPES[info.recipe], info.config)) <= {
         *["device", "precision", "compile", "epochs", "steps", "sample_every", "checkpoint_every", "evaluate_every"],
-        *["num_evaluated", "conditional", "model.num_classes", "model.ndf"],
+        *["num_samples", "keep_checkpoints", "num_evaluated", "conditional", "model.num_classes", "model.ndf"],
     }
 
 
