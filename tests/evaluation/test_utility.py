@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny import TINY, write_tiny_dataset
 
+from cxrgan.cli.main import main
 from cxrgan.data.dataset import load_dataset
 from cxrgan.errors import UserError
 from cxrgan.evaluation.classifier import ClassifierConfig, Examples, class_shares, fit
@@ -293,6 +294,23 @@ def test_what_is_written_is_read_and_told(measured: Utility, tmp_path: Path) -> 
     assert [arm["auc"] for arm in found["arms"]] == [asdict(arm.auc) for arm in measured.arms]
     assert [table.row_count for table in utility_tables(found)] == [4, 4]
     assert "14 real images of 7 patients" in utility_remarks(found)[1]
+
+
+def test_the_command_measures_it_where_it_is_asked_to(
+    measured: Utility,
+    data: Path,
+    runs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("cxrgan.cli.audit.Audit._look_for_copies", lambda audit: 3)
+    monkeypatch.setattr("cxrgan.evaluation.utility.utility", lambda target, data, best: measured)
+    command = ["audit", str(runs["by-class"]), "--data", str(data)]
+    assert main(command) == 3
+    assert not (runs["by-class"] / "utility.json").exists()
+    assert main([*command, "--utility"]) == 3  # what was found of copies is not forgotten
+    assert read_utility(runs["by-class"] / "utility.json")["num_real"] == 26
+    assert "In place of the real images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
