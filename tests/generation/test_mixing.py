@@ -50,6 +50,14 @@ def test_the_command_writes_a_sheet(tmp_path: Path) -> None:
     assert main(["verify", str(tmp_path / "out")]) == 0
 
 
+@pytest.mark.parametrize("other", [["--interpolate", "1", "2"], ["--format", "npz"]])
+def test_a_mixture_beside_what_it_would_hide_is_refused(
+    other: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "cxr-64", "--mix", "1", "2", *other, "--out", str(tmp_path / "out")]) == 2
+    assert "--mix makes one PNG" in capsys.readouterr().err
+
+
 def test_a_film_without_an_interpolation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "cxr-64", "--mp4", "--out", str(tmp_path / "out")]) == 2
     assert "give --interpolate A B" in capsys.readouterr().err

@@ -51,6 +51,8 @@ class Generate:
 
         if self.mp4 and self.interpolate is None:
             raise UserError("--mp4 makes a film of an interpolation; give --interpolate A B with it")
+        if self.mix is not None and (self.interpolate is not None or self.format != "png"):
+            raise UserError("--mix makes one PNG; leave out --interpolate and --format")
         if self.mp4:
             require_video()
         check_free(self.out, "the images")
