@@ -83,6 +83,14 @@ def test_the_run_knows_what_it_started_from_and_for_how_long_that_had_trained(pl
     assert third.seconds == pytest.approx(first["seconds"] + last["seconds"], abs=0.002)
 
 
+def test_what_was_logged_after_the_checkpoint_does_not_count(places: Path) -> None:
+    folder = _run(places, SMALL, "crashed")
+    before = _start(places, SMALL, "before-it", "crashed").read_info().started_from
+    with folder.metrics_file.open("a") as log:
+        log.write('{"step": 7, "images_seen": 56, "seconds": 9999.0}\n')
+    assert _start(places, SMALL, "after-it", "crashed").read_info().started_from == before
+
+
 def test_it_resumes_exactly(places: Path) -> None:
     whole = _run(places, LARGE, "whole", "small")
     part = _start(places, LARGE, "part", "small")

@@ -25,9 +25,9 @@ def ancestor_of(source: RunFolder, config: TrainConfig, classes: dict[str, int])
     if not source.steps():
         raise UserError(f"{source.path} has no checkpoint yet; train it: {pasted('train', '--resume', source.path)}")
     step = source.steps()[-1]
-    row = source.last_row()
+    own = next((float(row["seconds"]) for row in source.rows() if row["step"] == step), 0.0)  # the log may go on
     earlier = info.started_from.seconds if info.started_from else 0.0
-    return Ancestor(source.path.resolve().name, step, round(earlier + float((row or {}).get("seconds", 0.0)), 3))
+    return Ancestor(source.path.resolve().name, step, round(earlier + own, 3))
 
 
 def inherit(folder: RunFolder, config: TrainConfig, source: RunFolder, ancestor: Ancestor) -> None:
