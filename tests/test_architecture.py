@@ -26,6 +26,7 @@ ORDER = (
     "evaluation",
     "api",
     "experiments",
+    "web",
     "cli",
     "__main__",
 )

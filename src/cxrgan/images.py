@@ -102,15 +102,22 @@ def save_png(path: Path, image: "NDArray[np.uint8]", note: str = "") -> None:
 
 
 def encode_png(
-    image: "NDArray[np.uint8]", note: str = "", transparent: int | None = None, texts: Mapping[str, str] | None = None
+    image: "NDArray[np.uint8]",
+    note: str = "",
+    transparent: int | None = None,
+    texts: Mapping[str, str] | None = None,
+    *,
+    compressed: bool = True,
 ) -> bytes:
     """The bytes that `save_png` writes, with further `texts` by keyword.
 
-    The grey value `transparent` shows what is behind the picture.
+    The grey value `transparent` shows what is behind the picture. Without compression, every image of a size gives a
+    file of one size.
     """
     metadata = PngInfo()
     for keyword, text in {**({"Description": note} if note else {}), **(texts or {})}.items():
         metadata.add_text(keyword, text)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata, transparency=transparent)
+    level = -1 if compressed else 0  # -1: as zlib chooses
+    Image.fromarray(image).save(buffer, format="PNG", pnginfo=metadata, transparency=transparent, compress_level=level)
     return buffer.getvalue()

@@ -11,10 +11,10 @@ import pytest
 from tiny import TINY, write_tiny_dataset
 
 from cxrgan.data.dataset import load_dataset
-from cxrgan.reports.page import STYLE, write_report
+from cxrgan.reports.page import STYLES, write_report
 from cxrgan.training.loop import start, train
 
-CSS = STYLE.read_text(encoding="utf-8")
+CSS = "".join(file.read_text("utf-8") for file in STYLES)
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 

@@ -24,6 +24,7 @@ from cxrgan.cli.push import Push
 from cxrgan.cli.report import Report
 from cxrgan.cli.train_domain import TrainDomain
 from cxrgan.cli.verify import Verify
+from cxrgan.cli.web import Web
 from cxrgan.console import speaking
 from cxrgan.errors import UserError
 from cxrgan.files import trouble
@@ -87,6 +88,7 @@ COMMANDS = {
     "doctor": Doctor,
     "report": Report,
     "push": Push,
+    "web": Web,
     "experiments": Experiments,
     "train-domain": TrainDomain,
     "demo": Demo,

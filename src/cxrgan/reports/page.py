@@ -1,7 +1,7 @@
 """A run folder, or a folder of them -> one HTML file that needs no network and no script.
 
-What is shown is read by `run` and `experiments`; how it looks stands in templates/ and style.css. Jinja2 escapes every
-text.
+What is shown is read by `run` and `experiments`; how it looks stands in templates/, shared.css and style.css. Jinja2
+escapes every text.
 """
 
 import os
@@ -22,7 +22,8 @@ from cxrgan.runs.folder import RunFolder
 TITLE_END = ": report of cxrgan</title>"  # by which a report is known again
 HEAD_BYTES = 4096  # of a report, with its title
 MAX_REPORT_BYTES = 2**40
-STYLE = Path(__file__).with_name("style.css")
+STYLES = tuple(Path(__file__).with_name(name) for name in ("shared.css", "style.css"))
+"""The first is for other pages too."""
 
 
 def write_report(target: Path, out: Path, *, without_real: bool) -> None:
@@ -35,7 +36,8 @@ def write_report(target: Path, out: Path, *, without_real: bool) -> None:
         template, page = "run.html", run_page(read_run(RunFolder(target)), with_real=not without_real)
     else:
         template, page = "experiments.html", experiments_page(target, with_real=not without_real)
-    text = _templates().get_template(template).render(page=page, style=STYLE.read_text("utf-8"), version=__version__)
+    style = "".join(file.read_text("utf-8") for file in STYLES)
+    text = _templates().get_template(template).render(page=page, style=style, version=__version__)
     write_bytes(out, text.encode("utf-8", "backslashreplace"))
 
 

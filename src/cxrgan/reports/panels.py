@@ -7,7 +7,7 @@ Role = Literal["generated", "real", "third", "floor"]
 """What a curve stands for, and so its colour."""
 
 COLOURS: dict[Role, str] = {"generated": "#c2410c", "real": "#1d4ed8", "third": "#047857", "floor": "#808080"}
-"""On white; a page has lighter ones for dark screens (style.css)."""
+"""On white; a page has lighter ones for dark screens (shared.css)."""
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
     """What the page tells of a run; `with_real` says whether it shows training images."""
     folder, info = record.folder, record.info
     with reading(folder.metrics_file):
-        judged, charts = verdict(record), _charts(record)
+        judged, shown = verdict(record), charts(record)
     manifest, samples = _manifest(info), _samples(record)
     metrics, remarks = _metrics(record)
     base = RECIPES.get(info.recipe)
@@ -166,7 +166,7 @@ def run_page(record: RunRecord, *, anchor: str = "", with_real: bool) -> RunPage
         verdict=judged,
         samples=samples,
         findings=findings(record.diagnosis),
-        charts=charts,
+        charts=shown,
         unmeasured=None
         if record.history.best.row
         else Missing("No metrics were taken while it trained. A run takes them with", "--evaluate-every 500"),
@@ -276,10 +276,10 @@ def _utility(found: Mapping[str, Any]) -> Utility:
     return Utility(found["target"], utility_answers(found), tables, utility_remarks(found))
 
 
-def _charts(record: RunRecord) -> Sequence[Chart] | Missing:
+def charts(record: RunRecord) -> Sequence[Chart] | Missing:
     """Each panel that has numbers."""
     history = record.history
-    charts = []
+    found = []
     for panel in panels(relativistic=record.relativistic):
         lines = [
             Line(series.label, series.role, history.points(series.name), history.holes)
@@ -289,8 +289,8 @@ def _charts(record: RunRecord) -> Sequence[Chart] | Missing:
         if lines and history.last:
             svg = chart(panel.title, lines, last_step=history.last["step"], top=panel.top)
             best = _best(history.best.row) if panel is DISTANCE and history.best.row else ""
-            charts.append(Chart(panel.title, [(line.label, line.style) for line in lines], svg, panel.hint + best))
-    return charts or Missing("Nothing is logged yet; training does it", "cxrgan train --resume RUN")
+            found.append(Chart(panel.title, [(line.label, line.style) for line in lines], svg, panel.hint + best))
+    return found or Missing("Nothing is logged yet; training does it", "cxrgan train --resume RUN")
 
 
 def _best(best: Row) -> str:
