@@ -44,7 +44,7 @@ def generate_tab(state: State, page: gr.Blocks) -> None:
 
     @told
     def choose(of: str) -> tuple[Any, Any]:
-        generator = state.shelf.generator(of)
+        generator = state.catalogue.generator(of)
         has_styles = isinstance(generator.network, stable.Generator)
         return (
             gr.Radio([EVERY_CLASS, *generator.classes], value=EVERY_CLASS, visible=bool(generator.classes)),
@@ -53,12 +53,12 @@ def generate_tab(state: State, page: gr.Blocks) -> None:
 
     @told
     def make(of: str, label: str, seed: float, num: float, truncation: float) -> tuple[str, str]:
-        generator = state.shelf.generator(of)
+        generator = state.catalogue.generator(of)
         return grid_of(generator, of, _label(label), int(seed), int(num), truncation), ""
 
     @told
     def show(of: str, label: str, truncation: float, event: gr.EventData) -> str:
-        generator, seed = state.shelf.generator(of), event._data["seed"]
+        generator, seed = state.catalogue.generator(of), event._data["seed"]
         if type(seed) is not int:
             raise UserError("choose an image of the grid")
         image, own = state.darkroom.image(generator, seed, _label(label), truncation)
@@ -84,7 +84,7 @@ def generate_tab(state: State, page: gr.Blocks) -> None:
 
     inputs = [of, label, seed, num, truncation]
     private = functools.partial(gr.on, api_visibility="private", show_progress="hidden")
-    private([page.load], lambda: gr.Dropdown(state.shelf.generators()), None, of)
+    private([page.load], lambda: gr.Dropdown(state.catalogue.generators()), None, of)
     private([page.load, of.input], choose, of, [label, truncation]).then(
         make, inputs, [grid, detail], api_visibility="private", show_progress="hidden"
     )
@@ -141,7 +141,7 @@ class Near:
 
     def _prepare(self, name: str, ready: threading.Event) -> None:
         try:
-            self._known[name] = neighbours_of(name if name in GENERATORS else self._state.shelf.run(name))
+            self._known[name] = neighbours_of(name if name in GENERATORS else self._state.catalogue.run(name))
         except (UserError, OSError) as error:
             self._known[name] = f"The nearest training image is not known: {error}."
         ready.set()

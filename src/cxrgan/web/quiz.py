@@ -44,9 +44,9 @@ def quiz_tab(state: State, page: gr.Blocks) -> None:
         return shown(state, key)
 
     def lists() -> tuple[Any, Any]:
-        names = list(state.shelf.datasets())
+        names = list(state.catalogue.datasets())
         first = next(iter(names), None)
-        generators = state.shelf.generators()
+        generators = state.catalogue.generators()
         return gr.Dropdown(names, value=first), gr.Dropdown(generators, value=_fitting(state, first) or generators[0])
 
     page.load(lists, None, [data, of], api_visibility="private", show_progress="hidden")
@@ -58,7 +58,7 @@ def quiz_tab(state: State, page: gr.Blocks) -> None:
 def _fitting(state: State, dataset: str | None) -> str | None:
     """The shipped generator that makes images of the dataset's size, if there is one."""
     try:
-        size = read_manifest(state.shelf.dataset(dataset)).size if dataset else 0
+        size = read_manifest(state.catalogue.dataset(dataset)).size if dataset else 0
     except UserError:
         return None
     return next((name for name in GENERATORS if image_size(Path(name)) == size), None)

@@ -42,7 +42,7 @@ def runs_tab(state: State, page: gr.Blocks) -> None:
 
     def look(name: str | None, other: str, seen: Seen) -> tuple[Any, Any, Any, Seen]:
         """The lists and the view, as far as they changed."""
-        names = tuple(state.shelf.runs())
+        names = tuple(state.catalogue.runs())
         name = name if name in names else next(iter(names), None)
         html = shown(state, watch, name, other)
         now = Seen(names, hashlib.sha256(html.encode("utf-8", "replace")).hexdigest())
@@ -67,12 +67,12 @@ def runs_tab(state: State, page: gr.Blocks) -> None:
 def shown(state: State, watch: Watch, name: str | None, other: str) -> str:
     """The runs of these names as HTML; what is broken is told in its place."""
     if name is None:
-        return fragment("empty.html", root=str(state.shelf.root))
+        return fragment("empty.html", root=str(state.catalogue.root))
     views: list[RunView] = []
     broken: list[tuple[str, str]] = []
     for each in dict.fromkeys([name, *([] if other == NOTHING else [other])]):
         try:
-            views.append(watch.view(each, state.shelf.run(each)))
+            views.append(watch.view(each, state.catalogue.run(each)))
         except UserError as error:
             broken.append((each, str(error)))
         except OSError as error:
@@ -104,7 +104,7 @@ def _training(state: State, page: gr.Blocks, chosen: gr.Dropdown) -> None:
         if not data:
             raise UserError("choose a prepared dataset; cxrgan prepare makes one, and --data DIR shows it here")
         named = None if recipe == RECOMMENDED else recipe
-        path = state.shelf.dataset(data)
+        path = state.catalogue.dataset(data)
         state.trainings.start(name.strip(), path, recipe=named, conditional=by_class, time=time)
         return status(state)
 
@@ -112,7 +112,7 @@ def _training(state: State, page: gr.Blocks, chosen: gr.Dropdown) -> None:
     def go_on(run: str | None) -> str:
         if run is None:
             raise UserError("choose a run first")
-        state.trainings.resume(run, state.shelf.run(run))
+        state.trainings.resume(run, state.catalogue.run(run))
         return status(state)
 
     @told
@@ -131,7 +131,7 @@ def _training(state: State, page: gr.Blocks, chosen: gr.Dropdown) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    page.load(lambda: gr.Dropdown(list(state.shelf.datasets())), None, data, api_visibility="private")
+    page.load(lambda: gr.Dropdown(list(state.catalogue.datasets())), None, data, api_visibility="private")
 
 
 def status(state: State) -> str:

@@ -79,10 +79,10 @@ class Pictures:
 
     def samples(self, asked: Asked) -> Response:
         """The samples that a run drew at a step: its own file, and none but those."""
-        folder = self._state.shelf.run(asked.text("run"))
+        folder = self._state.catalogue.run(asked.text("run"))
         grids, step = find_grids(folder), asked.whole("step")
         file = grids.get(step)
-        if file is None or not file.resolve().is_relative_to(self._state.shelf.root.resolve()):
+        if file is None or not file.resolve().is_relative_to(self._state.catalogue.root.resolve()):
             raise UserError(f"there are no samples of step {step}")
         return FileResponse(file, media_type="image/png", headers=KEPT)
 
@@ -100,7 +100,7 @@ class Pictures:
         return _file(session.csv().encode(), "text/csv", session.file.name)
 
     def _generator(self, asked: Asked) -> TrainedGenerator:
-        return self._state.shelf.generator(asked.text("of"))
+        return self._state.catalogue.generator(asked.text("of"))
 
     def _image(self, asked: Asked, write: Callable[..., bytes], suffix: str, kind: str) -> Response:
         generator, truncation, seed = self._generator(asked), asked.number("truncation", 1), asked.whole("seed")

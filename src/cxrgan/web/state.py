@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrgan.web.pictures import Darkroom
-from cxrgan.web.shelf import Shelf
+from cxrgan.web.catalogue import Catalogue
 from cxrgan.web.studies import Studies
 from cxrgan.web.trainings import Trainings
 
@@ -13,7 +13,7 @@ from cxrgan.web.trainings import Trainings
 class State:
     """Of one server."""
 
-    shelf: Shelf
+    catalogue: Catalogue
     darkroom: Darkroom
     trainings: Trainings
     studies: Studies
@@ -23,5 +23,5 @@ class State:
     @classmethod
     def opened(cls, root: Path, datasets_in: tuple[Path, ...], *, visitors: bool = False) -> "State":
         """For the folder of runs `root`."""
-        shelf, darkroom = Shelf(root, datasets_in), Darkroom()
-        return cls(shelf, darkroom, Trainings(root), Studies(shelf, darkroom), visitors)
+        catalogue, darkroom = Catalogue(root, datasets_in), Darkroom()
+        return cls(catalogue, darkroom, Trainings(root), Studies(catalogue, darkroom), visitors)

@@ -21,7 +21,7 @@ from cxrgan.evaluation.reader_study import (
 )
 from cxrgan.fields import is_name, shown
 from cxrgan.web.pictures import Darkroom
-from cxrgan.web.shelf import Shelf
+from cxrgan.web.catalogue import Catalogue
 
 FOLDER = "reader-studies"
 MOST_OPEN = 64
@@ -77,8 +77,8 @@ class Session:
 class Studies:
     """Opens studies; an open one is known by a key that tells nothing of it."""
 
-    def __init__(self, shelf: Shelf, darkroom: Darkroom) -> None:
-        self._shelf, self._darkroom = shelf, darkroom
+    def __init__(self, catalogue: Catalogue, darkroom: Darkroom) -> None:
+        self._catalogue, self._darkroom = catalogue, darkroom
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -103,8 +103,8 @@ class Studies:
             raise UserError("this study is not open any more; begin it again, the answers are kept") from None
 
     def _drawn(self, study: Study, key: str) -> Session:
-        path = self._shelf.dataset(study.dataset)
+        path = self._catalogue.dataset(study.dataset)
         dataset = load_held_out(path) or load_dataset(path)  # unseen by the generator, where there are such
-        generator = self._shelf.generator(study.generator)
+        generator = self._catalogue.generator(study.generator)
         items = self._darkroom.in_turn(lambda: draw_study(dataset, generator, study.num, study.seed))
-        return Session(study, items, self._shelf.root / FOLDER / f"{study.reader}-{key[:8]}.csv")
+        return Session(study, items, self._catalogue.root / FOLDER / f"{study.reader}-{key[:8]}.csv")

@@ -22,7 +22,7 @@ MOST_LOADED = 4  # generators in memory
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Catalogue:
     """A folder of runs, and beside it where prepared datasets are."""
 
     root: Path
