@@ -17,7 +17,7 @@ from cxrgan.data.dataset import read_manifest
 from cxrgan.device import choose_device
 from cxrgan.errors import UserError
 from cxrgan.generation.hub import download, is_on_hub
-from cxrgan.generation.latents import MAX_SEED, render, seed_labels, seed_latents, with_classes
+from cxrgan.generation.latents import MAX_SEED, great_circle, render, seed_labels, seed_latents, with_classes
 from cxrgan.generation.packed import PackedGenerator, is_packed, read_folder, sha256_of
 from cxrgan.generation.provenance import MAX_MIXED, MAX_TRUNCATION, Origin, shortened
 from cxrgan.generation.samples import Samples
@@ -129,8 +129,7 @@ class TrainedGenerator:
     ) -> "NDArray[np.uint8]":
         """`num` images on the way from one seed to the other, both included: (num, M, M) uint8, all of one class.
 
-        The way is the great circle between the two latents, along which a normal latent keeps its usual
-        length (White 2016, "Sampling Generative Networks").
+        The way is `latents.great_circle`.
         """
         if num < 2 or seeds[0] == seeds[1] or min(seeds) < 0 or max(seeds) > MAX_SEED:
             raise UserError(
@@ -138,11 +137,7 @@ class TrainedGenerator:
             )
         labels = self._indices(1, seeds[0], label)
         first, last = seed_latents(replace(self.config, num_classes=0), seeds, labels).unbind()
-        cosine = torch.dot(first.flatten(), last.flatten()) / (first.norm() * last.norm())
-        angle = torch.arccos(cosine.clamp(-1, 1))
-        way = [t * angle for t in torch.linspace(0, 1, num)]
-        middle = [(torch.sin(angle - a) * first + torch.sin(a) * last) / torch.sin(angle) for a in way[1:-1]]
-        latents = torch.stack([first, *middle, last])
+        latents = torch.stack([great_circle(first, last, share) for share in torch.linspace(0, 1, num).tolist()])
         latents = with_classes(latents, labels.expand(num), self.config.num_classes)
         images: NDArray[np.uint8] = render(self._truncated(truncation), latents).numpy()
         return images

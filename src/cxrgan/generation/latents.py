@@ -44,17 +44,37 @@ def with_classes(latents: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     return torch.cat([latents, one_hot.expand(-1, -1, *latents.shape[2:])], 1)
 
 
+def great_circle(first: Tensor, last: Tensor, share: float) -> Tensor:
+    """The latent at a share in [0, 1] of the way between two of any one shape; 0 and 1 are these themselves, bit for bit.
+
+    The way is the great circle through both, along which a normal latent keeps its usual length (White 2016, "Sampling
+    Generative Networks").
+    """
+    if share in (0, 1):
+        return last if share else first
+    whole = angle_between(first, last)
+    part = share * whole
+    return (torch.sin(whole - part) * first + torch.sin(part) * last) / torch.sin(whole)
+
+
+def angle_between(first: Tensor, last: Tensor) -> Tensor:
+    """In radians, from 0 to pi: ()."""
+    cosine = torch.dot(first.flatten(), last.flatten()) / (first.norm() * last.norm())
+    return torch.arccos(cosine.clamp(-1, 1))
+
+
 @torch.no_grad()
 @full_float32()
-def render(generator: nn.Module, latents: Tensor) -> Tensor:
+def render(generator: nn.Module, latents: Tensor, chunk: int = CHUNK) -> Tensor:
     """Latents as `seed_latents` gives them -> grey images (N, M, M) uint8 on the CPU, in float32 and evaluation mode.
 
-    Three channels are averaged. The generator's mode is left as it was.
+    Three channels are averaged. The generator's mode is left as it was. With another `chunk` than the usual one an image
+    may differ from its usual self by rounding, that is by 1 grey level in a pixel or two.
     """
     parameter = next(generator.parameters())
     was_training = generator.training
     generator.eval()
-    padded = torch.cat([latents, latents[-1:].expand(-len(latents) % CHUNK, *latents.shape[1:])])
-    images = [to_uint8(generator(chunk.to(parameter.device)).mean(dim=1)).cpu() for chunk in padded.split(CHUNK)]
+    padded = torch.cat([latents, latents[-1:].expand(-len(latents) % chunk, *latents.shape[1:])])
+    images = [to_uint8(generator(part.to(parameter.device)).mean(dim=1)).cpu() for part in padded.split(chunk)]
     generator.train(was_training)
     return torch.cat(images)[: len(latents)]
