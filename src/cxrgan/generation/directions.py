@@ -5,7 +5,7 @@ gradient of the attribute (Stein's lemma), however crooked it is; the least move
 gradient, and none along the others, is a column of their pseudo-inverse.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 

@@ -10,6 +10,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import gradio as gr
 
 from cxrgan.reports.page import STYLES
+from cxrgan.web.explore import explore_tab
 from cxrgan.web.generate import generate_tab
 from cxrgan.web.pieces import fragment
 from cxrgan.web.quiz import quiz_tab
@@ -37,6 +38,8 @@ def build(state: State) -> gr.Blocks:
                 runs_tab(state, page)
             with gr.Tab("Generate", id="generate"):
                 generate_tab(state, page)
+            with gr.Tab("Explore", id="explore"):
+                explore_tab(state, page)
             if not state.visitors:
                 with gr.Tab("Real or synthetic?", id="quiz"):
                     quiz_tab(state, page)

@@ -2,15 +2,13 @@
 distance, and its files.
 """
 
-import functools
-import threading
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
 
 from cxrgan.errors import UserError
-from cxrgan.evaluation.neighbours import NETWORK, Neighbours, neighbours_of
+from cxrgan.evaluation.neighbours import NETWORK, Neighbours
 from cxrgan.generation.generator import TrainedGenerator
 from cxrgan.generation.latents import MAX_SEED
 from cxrgan.generation.provenance import MAX_TRUNCATION
@@ -18,7 +16,7 @@ from cxrgan.generation.shipped import GENERATORS
 from cxrgan.models import stable
 from cxrgan.web.pieces import fragment
 from cxrgan.web.state import State
-from cxrgan.web.telling import told
+from cxrgan.web.telling import on, told
 
 MOST = 64
 EVERY_CLASS = "as in training"
@@ -27,7 +25,6 @@ PATIENCE = 8.0  # seconds that a click waits for the training images of its gene
 
 def generate_tab(state: State, page: gr.Blocks) -> None:
     """Put the components into the tab that is open."""
-    near = Near(state)
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
             of = gr.Dropdown(list(GENERATORS), value=GENERATORS[0], label="Generator")
@@ -63,9 +60,9 @@ def generate_tab(state: State, page: gr.Blocks) -> None:
             raise UserError("choose an image of the grid")
         image, own = state.darkroom.image(generator, seed, _label(label), truncation)
         address = _address(of, own or None, seed, truncation)
-        known = near.of(of)
+        known = state.neighbours.of(of, PATIENCE)
         nearest = known.of(image) if isinstance(known, Neighbours) else None
-        why = "" if isinstance(known, Neighbours) else known
+        why = f"The nearest training image is not known: {known}." if isinstance(known, str) else STILL
         size = generator.config.image_size
         return fragment(
             "detail.html",
@@ -83,19 +80,19 @@ def generate_tab(state: State, page: gr.Blocks) -> None:
         return lambda seed, num: max(0, min(MAX_SEED - MOST, int(seed) + by * int(num)))
 
     inputs = [of, label, seed, num, truncation]
-    private = functools.partial(gr.on, api_visibility="private", show_progress="hidden")
-    private([page.load], lambda: gr.Dropdown(state.catalogue.generators()), None, of)
-    private([page.load, of.input], choose, of, [label, truncation]).then(
+    on([page.load], lambda: gr.Dropdown(state.catalogue.generators()), None, of)
+    on([page.load, of.input], choose, of, [label, truncation]).then(
         make, inputs, [grid, detail], api_visibility="private", show_progress="hidden"
     )
-    private([label.input, seed.change, num.release, truncation.release], make, inputs, [grid, detail])
-    private([back.click], step(-1), [seed, num], seed)
-    private([ahead.click], step(1), [seed, num], seed)
+    on([label.input, seed.change, num.release, truncation.release], make, inputs, [grid, detail])
+    on([back.click], step(-1), [seed, num], seed)
+    on([ahead.click], step(1), [seed, num], seed)
     grid.click(show, [of, label, truncation], detail, api_visibility="private", show_progress="minimal").then(
         None, js=APPEAR
     )
 
 
+STILL = "The training images are still being looked at; choose the image again in a minute."
 TRUNCATION = "Below 1: more typical, less varied."
 APPEAR = "() => document.querySelector('.detail')?.scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 CHOOSE = """
@@ -117,34 +114,6 @@ def grid_of(generator: TrainedGenerator, of: str, label: str | None, seed: int, 
     ]
     sheet = _address(of, label, seed, truncation) + f"&num={num}"
     return fragment("grid.html", tiles=tiles, size=generator.config.image_size, sheet=sheet, name=of)
-
-
-class Near:
-    """The training images of each generator, in the features of a network, prepared when first asked for."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._known: dict[str, Neighbours | str] = {}
-        self._ready: dict[str, threading.Event] = {}
-        self._lock = threading.Lock()
-
-    def of(self, name: str) -> Neighbours | str:
-        """Those of a generator, or why they are not known: yet, or at all."""
-        with self._lock:
-            ready = self._ready.get(name)
-            if ready is None:
-                ready = self._ready[name] = threading.Event()
-                threading.Thread(target=self._prepare, args=(name, ready), daemon=True).start()
-        if not ready.wait(PATIENCE):
-            return "The training images are still being looked at; click again in a minute."
-        return self._known[name]
-
-    def _prepare(self, name: str, ready: threading.Event) -> None:
-        try:
-            self._known[name] = neighbours_of(name if name in GENERATORS else self._state.catalogue.run(name))
-        except (UserError, OSError) as error:
-            self._known[name] = f"The nearest training image is not known: {error}."
-        ready.set()
 
 
 def _label(choice: str) -> str | None:

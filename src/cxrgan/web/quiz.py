@@ -13,7 +13,7 @@ from cxrgan.generation.shipped import GENERATORS
 from cxrgan.web.pieces import fragment
 from cxrgan.web.state import State
 from cxrgan.web.studies import Study
-from cxrgan.web.telling import told
+from cxrgan.web.telling import on, told
 
 
 def quiz_tab(state: State, page: gr.Blocks) -> None:
@@ -49,8 +49,8 @@ def quiz_tab(state: State, page: gr.Blocks) -> None:
         generators = state.catalogue.generators()
         return gr.Dropdown(names, value=first), gr.Dropdown(generators, value=_fitting(state, first) or generators[0])
 
-    page.load(lists, None, [data, of], api_visibility="private", show_progress="hidden")
-    data.input(lambda name: _fitting(state, name) or gr.skip(), data, of, api_visibility="private")
+    on([page.load], lists, None, [data, of])
+    on([data.input], lambda name: _fitting(state, name) or gr.skip(), data, of)
     begin.click(start, [reader, data, of, num, seed], [key, view], api_visibility="private")
     view.click(answer, key, view, api_visibility="private", show_progress="hidden")
 

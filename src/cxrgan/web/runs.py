@@ -12,7 +12,7 @@ from cxrgan.recipes.named import RECIPES
 from cxrgan.training.budget import seconds_of
 from cxrgan.web.pieces import fragment
 from cxrgan.web.state import State
-from cxrgan.web.telling import told
+from cxrgan.web.telling import on, told
 from cxrgan.web.trainings import SAVED
 from cxrgan.web.watch import RunView, Watch, changed_settings
 
@@ -54,13 +54,11 @@ def runs_tab(state: State, page: gr.Blocks) -> None:
             now,
         )
 
-    gr.on(
+    on(
         [page.load, timer.tick, chosen.input, beside.input],
         look,
         [chosen, beside, seen],
         [chosen, beside, view, seen],
-        show_progress="hidden",
-        api_visibility="private",
     )
 
 
@@ -123,15 +121,8 @@ def _training(state: State, page: gr.Blocks, chosen: gr.Dropdown) -> None:
     start.click(begin, [name, data, recipe, by_class, time], said, api_visibility="private")
     resume.click(go_on, chosen, said, api_visibility="private")
     stop.click(end, None, said, api_visibility="private")
-    gr.on(
-        [page.load, timer.tick],
-        lambda: status(state),
-        None,
-        said,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    page.load(lambda: gr.Dropdown(list(state.catalogue.datasets())), None, data, api_visibility="private")
+    on([page.load, timer.tick], lambda: status(state), None, said)
+    on([page.load], lambda: gr.Dropdown(list(state.catalogue.datasets())), None, data)
 
 
 def status(state: State) -> str:

@@ -3,9 +3,10 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -13,9 +14,11 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from cxrgan.errors import UserError
 from cxrgan.fields import shown
+from cxrgan.generation.explore import Place, picture, place_latents
 from cxrgan.generation.generator import TrainedGenerator
+from cxrgan.generation.latents import render
 from cxrgan.generation.provenance import Provenance
-from cxrgan.images import encode_png
+from cxrgan.images import SYNTHETIC, encode_png, grid
 from cxrgan.runs.grids import find_grids
 from cxrgan.web.guard import LOOPBACK, Guard
 from cxrgan.web.pictures import Busy, as_dicom, as_png
@@ -24,6 +27,9 @@ from cxrgan.web.state import State
 KEPT = {"cache-control": "private, max-age=3600"}
 MOST_CONNECTIONS = 1000  # each visitor holds a few; those beyond are told to come again
 MOST_SHOWN = 64  # images of a sheet
+MAP = 7  # images of a map each way
+SLIDER = "slider."  # before the name of a slider in an address
+PATIENCE = 5.0  # seconds that a picture waits for its sliders
 SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -77,6 +83,24 @@ class Pictures:
         sheet = make(lambda: generator.sample(num, first, label, truncation=truncation).sheet())
         return _file(sheet, "image/png", f"{generator.name}-seeds-{first}-to-{first + num - 1}.png")
 
+    def view(self, asked: Asked) -> Response:
+        """The image at a place of the latent space, which the pointer follows."""
+        generator, place = self._generator(asked), _place(asked)
+        found = self._state.directions.of(asked.text("of"), PATIENCE) if place.sliders else ()
+        if not isinstance(found, tuple):
+            raise UserError(found or "the sliders are not found yet")
+        image = self._state.darkroom.in_turn(lambda: picture(generator, place, found))
+        return Response(encode_png(image, SYNTHETIC), media_type="image/png", headers=KEPT)
+
+    def map(self, asked: Asked) -> Response:
+        """The images all over the plane of a place, as one sheet without gaps."""
+        generator, place = self._generator(asked), _place(asked)
+        ways = [-1 + 2 * step / (MAP - 1) for step in range(MAP)]
+        places = [replace(place, u=u, v=v, sliders={}) for v in reversed(ways) for u in ways]
+        latents = torch.cat([place_latents(generator, each) for each in places])
+        images = self._state.darkroom.in_turn(lambda: render(generator.network, latents).numpy())
+        return Response(encode_png(grid(images, MAP, gap=0), SYNTHETIC), media_type="image/png", headers=KEPT)
+
     def samples(self, asked: Asked) -> Response:
         """The samples that a run drew at a step: its own file, and none but those."""
         folder = self._state.catalogue.run(asked.text("run"))
@@ -110,6 +134,22 @@ class Pictures:
         return _file(write(image, provenance), kind, f"{named}.{suffix}")
 
 
+def _place(asked: Asked) -> Place:
+    """The place in the latent space that an address names."""
+    names = {name.removeprefix(SLIDER): name for name in asked.values if name.startswith(SLIDER)}
+    return Place(
+        seed=asked.whole("seed"),
+        right=asked.whole("right"),
+        up=asked.whole("up"),
+        u=asked.number("u", 0),
+        v=asked.number("v", 0),
+        label=asked.label(),
+        other=asked.text("other") or None,
+        share=asked.number("share", 0),
+        sliders={name: asked.number(given, 0) for name, given in names.items()},
+    )
+
+
 def make_app(state: State, *, host: str, token: str | None, framed: bool = False) -> Guard:
     """The whole page as an ASGI application; `framed` lets Hugging Face show it within its own page."""
     from cxrgan.web.app import mount
@@ -120,6 +160,8 @@ def make_app(state: State, *, host: str, token: str | None, framed: bool = False
         "/images/one.png": pictures.image,
         "/images/one.dcm": pictures.dicom,
         "/images/sheet.png": pictures.sheet,
+        "/views/picture.png": pictures.view,
+        "/views/map.png": pictures.map,
         "/runs/samples.png": pictures.samples,
         "/studies/image.png": pictures.of_study,
         "/studies/answers.csv": pictures.answers,

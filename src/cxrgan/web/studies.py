@@ -20,8 +20,8 @@ from cxrgan.evaluation.reader_study import (
     write_answers,
 )
 from cxrgan.fields import is_name, shown
-from cxrgan.web.pictures import Darkroom
 from cxrgan.web.catalogue import Catalogue
+from cxrgan.web.pictures import Darkroom
 
 FOLDER = "reader-studies"
 MOST_OPEN = 64

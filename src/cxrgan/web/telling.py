@@ -11,6 +11,9 @@ from cxrgan.errors import UserError
 from cxrgan.files import trouble
 from cxrgan.web.pictures import Busy
 
+on = functools.partial(gr.on, api_visibility="private", show_progress="hidden")
+"""An event of this page alone: no API for programs, and no shade over what it changes."""
+
 Inputs = ParamSpec("Inputs")
 Answer = TypeVar("Answer")
 
