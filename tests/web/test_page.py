@@ -4,7 +4,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +140,42 @@ def test_images_are_made_chosen_and_are_those_of_their_seeds(page: "Page", serve
     assert dicom.body()[128:132] == b"DICM"
 
 
+def test_the_picture_follows_the_pointer_the_keys_and_the_sliders(page: "Page") -> None:
+    open_tab(page, "Explore")
+    choose(page, "Generator", "first")  # small: its sliders are found at once
+    pad = page.locator(".explore[data-address*='of=first'] .pad")
+    pad.wait_for()
+    where, shown = page.locator(".where"), ".here img"
+
+    def changed(by: "Callable[[], object]") -> str:
+        before = page.locator(shown).get_attribute("src")
+        by()
+        page.wait_for_function("before => document.querySelector('.here img').src !== before", arg=before)
+        return where.inner_text()
+
+    page.wait_for_selector(".here img[src^='blob:']")
+    box = pad.bounding_box()
+    assert box
+    x, y = box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"]
+    assert changed(lambda: page.mouse.move(x, y)) == "u 0.50, v 0.50"
+    pad.focus()
+    assert changed(lambda: page.keyboard.press("ArrowLeft")) == "u 0.45, v 0.50"
+    assert changed(lambda: page.keyboard.press("Home")) == "u 0.00, v 0.00"
+    page.wait_for_selector(".sliders h3")
+    changed(lambda: page.get_by_role("button", name="Walk between the seeds").click())
+    page.wait_for_function("document.querySelector('.where').textContent.startsWith('u 0.0') === false")
+
+
+def test_sliders_of_a_shipped_generator_are_offered_with_what_they_do(page: "Page") -> None:
+    choose(page, "Generator", "cxr-64")
+    page.wait_for_selector("[data-slider='exposure']")
+    assert "deviation" in page.locator(".sliders").inner_text()
+    before = page.locator(".here img").get_attribute("src")
+    page.locator("[data-slider='exposure']").focus()
+    page.keyboard.press("End")
+    page.wait_for_function("before => document.querySelector('.here img').src !== before", arg=before)
+
+
 def test_what_cannot_be_is_told_on_the_page(page: "Page") -> None:
     open_tab(page, "Runs")
     page.get_by_role("button", name="Train").click()
@@ -168,7 +204,7 @@ def test_it_fits_a_phone(server: Server, browser: "Browser") -> None:
     phone.set_default_timeout(PATIENCE)
     phone.goto(server.address)
     phone.wait_for_selector(".live article")
-    for tab in ("Runs", "Generate", "Real or synthetic?"):
+    for tab in ("Runs", "Generate", "Explore", "Real or synthetic?"):
         open_tab(phone, tab)
         phone.wait_for_timeout(300)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, tab

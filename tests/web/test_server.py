@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from tiny import write_tiny_dataset
 
 import cxrgan
 from cxrgan.errors import UserError
+from cxrgan.generation.explore import Place, picture
 from cxrgan.generation.verify import verify
 from cxrgan.web.pictures import MOST_BLOCKS, MOST_WAITING, Busy, Darkroom
 from cxrgan.web.server import listening, make_app, serve
@@ -102,6 +104,53 @@ def test_samples_that_are_a_link_out_of_the_folder_are_not_shown(page: TestClien
     (root / "first" / "samples" / "step-000777.png").symlink_to(tmp_path / "secret.png")
     answer = page.get("/runs/samples.png", params={"run": "first", "step": "777"})
     assert (answer.status_code, b"secret" in answer.content) == (404, False)
+
+
+def test_a_pipe_is_not_waited_for(page: TestClient, root: Path) -> None:
+    os.mkfifo(root / "first" / "samples" / "step-000777.png")
+    assert page.get("/runs/samples.png", params={"run": "first", "step": "777"}).status_code == 404
+
+
+PLACE = {"of": "first", "seed": "0", "right": "1", "up": "2"}
+
+
+def test_in_the_middle_of_the_map_is_the_seeds_own_image(page: TestClient) -> None:
+    own = grey(page.get("/images/one.png", params={"of": "first", "seed": "0"}).content)
+    np.testing.assert_array_equal(grey(page.get("/views/picture.png", params=PLACE).content), own)
+
+
+def test_the_map_has_the_images_of_its_places_the_first_row_above(page: TestClient) -> None:
+    sheet = grey(page.get("/views/map.png", params=PLACE).content)
+    assert sheet.shape == (7 * 32, 7 * 32)
+    for u, v, row, column in ((-1, 1, 0, 0), (1, 1, 0, 6), (0, 0, 3, 3), (1, -1, 6, 6)):
+        tile = sheet[32 * row : 32 * row + 32, 32 * column : 32 * column + 32].astype(int)
+        alone = grey(page.get("/views/picture.png", params=PLACE | {"u": str(u), "v": str(v)}).content).astype(int)
+        assert np.abs(tile - alone).max() <= 1  # made in another batch, which may round otherwise
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"u": "2"},
+        {"u": "nan"},
+        {"v": "x"},
+        {"right": "0"},
+        {"share": "0.5"},
+        {"slider.nothing": "1"},
+        {"label": "NORMAL"},
+    ],
+)
+def test_a_place_that_is_none_is_told_in_a_line(page: TestClient, wrong: dict[str, str]) -> None:
+    answer = page.get("/views/picture.png", params=PLACE | wrong)
+    assert (answer.status_code, len(answer.text.splitlines())) == (404, 1)
+
+
+def test_a_slider_changes_the_picture_as_the_direction_says(state: State, page: TestClient) -> None:
+    found = state.directions.of("first", 120)
+    assert isinstance(found, tuple)
+    answer = page.get("/views/picture.png", params=PLACE | {"slider.exposure": "2"})
+    place = Place(0, 1, 2, sliders={"exposure": 2.0})
+    np.testing.assert_array_equal(grey(answer.content), picture(state.catalogue.generator("first"), place, found))
 
 
 def test_files_of_a_study_tell_nothing_and_come_in_their_order(page: TestClient, state: State) -> None:

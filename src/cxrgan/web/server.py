@@ -106,7 +106,8 @@ class Pictures:
         folder = self._state.catalogue.run(asked.text("run"))
         grids, step = find_grids(folder), asked.whole("step")
         file = grids.get(step)
-        if file is None or not file.resolve().is_relative_to(self._state.catalogue.root.resolve()):
+        inside = file is not None and file.resolve().is_relative_to(self._state.catalogue.root.resolve())
+        if file is None or not inside or not file.is_file():  # a FIFO would be waited for
             raise UserError(f"there are no samples of step {step}")
         return FileResponse(file, media_type="image/png", headers=KEPT)
 
