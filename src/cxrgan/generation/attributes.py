@@ -21,7 +21,7 @@ EXPLAINED = {
     "contrast": "standard deviation of the grey values",
     "heart size": "width of the heart's shadow as a share of the chest's",
     "chest width": "width of the chest between the ribs as a share of the image's",
-    "tilt": "angle of the chest's axis from the vertical, in degrees, the head to the right above zero",
+    "tilt": "how the middle between the ribs leans, in degrees; above zero the head is on the right of the image",
 }
 """Each attribute, and what it is in an image."""
 

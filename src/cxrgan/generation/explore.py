@@ -92,10 +92,10 @@ def place_latents(generator: TrainedGenerator, place: Place, directions: Sequenc
 def on_plane(centre: Tensor, right: Tensor, up: Tensor, u: float, v: float) -> Tensor:
     """The latent at (u, v) of the map through three latents of any one shape: at (0, 0), (1, 0) and (0, 1).
 
-    The map is the exponential map of the sphere at `centre`, exp(t) = cos |t| centre + sin |t| t / |t| (Absil, Mahony and
-    Sepulchre 2008, section 5.4), of the tangents whose ends are `right` and `up`: every straight line through (0, 0) is a
-    great circle, walked at even speed. Two normal latents are about 90 degrees apart and their tangents about at right
-    angles, so one unit is about 90 degrees both ways. Across such a line lengths shrink by sin(r) / r at r radians.
+    It is the exponential map of the sphere at `centre`, exp(t) = cos |t| centre + sin |t| t / |t| (Absil, Mahony and
+    Sepulchre 2008, section 5.4), on the tangents that lead to `right` and `up`: every straight line through (0, 0) is a
+    great circle, walked at even speed. Two normal latents are about 90 degrees apart, and their tangents too, so a unit
+    is about 90 degrees either way. Across such a line lengths shrink by sin(r) / r at r radians.
     Latents of one length keep it all over the plane; others pass from one to the other as on `great_circle`.
     """
     (angle_u, tangent_u), (angle_v, tangent_v) = (_tangent(centre, end) for end in (right, up))
