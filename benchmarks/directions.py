@@ -174,7 +174,7 @@ def row(*cells: str) -> str:
 
 def strips(generator: TrainedGenerator, directions: Sequence[Direction]) -> NDArray[np.uint8]:
     """Every slider from -3 to 3 units, and the way from class to class, two beside each other; a row for each seed."""
-    names = list(generator.classes) or [None]
+    names: list[str | None] = [*generator.classes] or [None]
     shown = list(zip(SHOWN, (names[0], names[-1]), strict=True))
 
     def strip(*places: Place) -> NDArray[np.uint8]:

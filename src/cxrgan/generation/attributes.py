@@ -86,7 +86,8 @@ def borders(images: "NDArray[np.uint8] | Floats") -> Borders:
     depth = np.minimum(left[2], right[2]).reshape(num, -1)
 
     def lengths(x: "Floats") -> "Floats":
-        return ((x + 0.5) / side).reshape(num, -1)
+        shares: Floats = ((x + 0.5) / side).reshape(num, -1)
+        return shares
 
     return Borders(
         rows=(rows + 0.5) / side,
@@ -119,8 +120,8 @@ def _rise(profiles: "Floats", start: "NDArray[np.int64]", level: "Floats") -> "F
     reached = (profiles >= level[:, None]) & (np.arange(width) > start[:, None])
     at = np.where(reached.any(1), reached.argmax(1), width - 1)
     before, after = profiles[each, np.maximum(at - 1, 0)], profiles[each, at]
-    back: Floats = ((after - level) / np.maximum(after - before, 1e-6)).clip(0, 1)
-    return at - back
+    found: Floats = at - ((after - level) / np.maximum(after - before, 1e-6)).clip(0, 1)
+    return found
 
 
 def _reduced(images: "Images") -> "NDArray[np.uint8] | Floats":

@@ -97,8 +97,8 @@ def find_directions(generator: TrainedGenerator, measure: Measure = attributes) 
 def move(latents: Tensor, step: Tensor) -> Tensor:
     """Latents (N, L_ch, L_w, L_w) a step further, on the sphere: each keeps its length, which the generator knows."""
     moved = latents + step
-    lengths = latents.flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)
-    return moved * lengths[:, None, None, None]
+    ratios: Tensor = latents.flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)
+    return moved * ratios[:, None, None, None]
 
 
 def ridge(x: "Floats", y: "Floats", num_alike: "NDArray[np.int64] | int") -> "tuple[Floats, Floats]":

@@ -49,7 +49,7 @@ class Place:
         seeds = (self.seed, self.right, self.up)
         if len(set(seeds)) < 3 or min(seeds) < 0 or max(seeds) > MAX_SEED:
             raise UserError(f"cannot lay a plane through {shown(seeds)}: it takes three seeds from 0 to {MAX_SEED}")
-        limits = {"u": (self.u, -1, 1), "v": (self.v, -1, 1), "share": (self.share, 0, 1)}
+        limits = {"u": (self.u, -1.0, 1.0), "v": (self.v, -1.0, 1.0), "share": (self.share, 0.0, 1.0)}
         limits |= {name: (units, -MAX_UNITS, MAX_UNITS) for name, units in self.sliders.items()}
         for name, (value, least, most) in limits.items():
             if not least <= value <= most:
@@ -82,7 +82,8 @@ def place_latents(generator: TrainedGenerator, place: Place, directions: Sequenc
         raise UserError(f"there is no slider {shown(unknown[0])}; there are: {', '.join(known) or 'none'}")
     config = replace(generator.config, num_classes=0)
     seeds = (place.seed, place.right, place.up)
-    latent = on_plane(*seed_latents(config, seeds, torch.zeros(3)), place.u, place.v)[None]
+    centre, right, up = seed_latents(config, seeds, torch.zeros(3))
+    latent = on_plane(centre, right, up, place.u, place.v)[None]
     steps = [units * known[name] for name, units in place.sliders.items()]
     latent = move(latent, torch.stack(steps).sum(0)) if steps else latent
     classes = _class_shares(generator, place)[None, :, None, None]
