@@ -141,7 +141,8 @@ def test_each_image_is_foreseen_as_by_a_fit_without_it(num: int, width: int) -> 
         return found
 
     def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values - np.stack([values[groups == group].mean(0) for group in (0, 1)])[groups]
+        found: NDArray[np.float64] = values - np.stack([values[groups == group].mean(0) for group in (0, 1)])[groups]
+        return found
 
     everything = np.ones(num, bool)
     coefficients, r2 = ridge(centred(x), centred(y), np.full(num, num // 2))

@@ -46,7 +46,7 @@ def attributes(images: "Images") -> "dict[str, Floats]":
         "contrast": grey.std(1, dtype=np.float64),
         "heart size": heart / np.maximum(chest, 1e-3),
         "chest width": chest,
-        "tilt": np.degrees(np.arctan(-_slope(found.rows, sum(found.chest) / 2, found.clear))),
+        "tilt": np.degrees(np.arctan(-_slope(found.rows, (found.chest[0] + found.chest[1]) / 2, found.clear))),
     }
 
 
