@@ -21,7 +21,7 @@ EXPLAINED = {
     "contrast": "standard deviation of the grey values",
     "heart size": "width of the heart's shadow as a share of the chest's",
     "chest width": "width of the chest between the ribs as a share of the image's",
-    "tilt": "angle of the chest's axis from the vertical, in degrees, the head to the right above zero",
+    "tilt": "how the middle between the ribs leans, in degrees; above zero the head is on the right of the image",
 }
 """Each attribute, and what it is in an image."""
 
@@ -46,7 +46,7 @@ def attributes(images: "Images") -> "dict[str, Floats]":
         "contrast": grey.std(1, dtype=np.float64),
         "heart size": heart / np.maximum(chest, 1e-3),
         "chest width": chest,
-        "tilt": np.degrees(np.arctan(-_slope(found.rows, sum(found.chest) / 2, found.clear))),
+        "tilt": np.degrees(np.arctan(-_slope(found.rows, (found.chest[0] + found.chest[1]) / 2, found.clear))),
     }
 
 
@@ -86,7 +86,8 @@ def borders(images: "NDArray[np.uint8] | Floats") -> Borders:
     depth = np.minimum(left[2], right[2]).reshape(num, -1)
 
     def lengths(x: "Floats") -> "Floats":
-        return ((x + 0.5) / side).reshape(num, -1)
+        shares: Floats = ((x + 0.5) / side).reshape(num, -1)
+        return shares
 
     return Borders(
         rows=(rows + 0.5) / side,
@@ -119,8 +120,8 @@ def _rise(profiles: "Floats", start: "NDArray[np.int64]", level: "Floats") -> "F
     reached = (profiles >= level[:, None]) & (np.arange(width) > start[:, None])
     at = np.where(reached.any(1), reached.argmax(1), width - 1)
     before, after = profiles[each, np.maximum(at - 1, 0)], profiles[each, at]
-    back: Floats = ((after - level) / np.maximum(after - before, 1e-6)).clip(0, 1)
-    return at - back
+    found: Floats = at - ((after - level) / np.maximum(after - before, 1e-6)).clip(0, 1)
+    return found
 
 
 def _reduced(images: "Images") -> "NDArray[np.uint8] | Floats":

@@ -29,7 +29,8 @@ NUM_FITTED = 1024  # images that the directions are found from
 NUM_MOVED = 32  # others that they are tried on, a unit up and a unit down
 SEED = 0  # of the latents of both
 OUTLIER = 3  # deviations from the median where a formula's answer is cut off: it has met no chest, or not its heart
-WORKS = (0.1, 0.3)  # the least R^2 and effect of a direction that does what it says
+LEAST_R2 = 0.1  # of an attribute that has a gradient; what there is below that is chance, and would bend the others
+LEAST_EFFECT = 0.3  # of a direction that does what it says
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +61,14 @@ class Direction:
     @property
     def works(self) -> bool:
         """Whether it is fit for a slider."""
-        return self.r2 >= WORKS[0] and self.effect >= WORKS[1]
+        return self.r2 >= LEAST_R2 and self.effect >= LEAST_EFFECT
 
 
 def find_directions(generator: TrainedGenerator, measure: Measure = attributes) -> tuple[Direction, ...]:
     """A direction for each attribute, in the order in which `measure` names them; always the same.
 
-    All classes weigh the same. An attribute that nothing changes, or that no line foresees, has a direction too,
-    whose `r2` and `effects` say so.
+    All classes weigh the same. An attribute that nothing changes, or that no linear function foresees, has a direction
+    too: its step is zero, and its `r2` and `effects` say so.
     """
     latents, labels = _latents(generator, NUM_FITTED + NUM_MOVED)
     with_label = with_classes(latents, labels, generator.config.num_classes)
@@ -78,7 +79,8 @@ def find_directions(generator: TrainedGenerator, measure: Measure = attributes) 
     deviations = values.std(0)
     flat = _centred(latents[:NUM_FITTED].flatten(1).double().numpy(), labels[:NUM_FITTED])
     gradients, r2 = ridge(flat, _divided(values, deviations), torch.bincount(labels)[labels[:NUM_FITTED]].numpy())
-    steps = torch.from_numpy(np.linalg.pinv(gradients.T).T).float().reshape(-1, *latents.shape[1:])
+    gradients = np.where(r2 >= LEAST_R2, gradients, 0)
+    steps = torch.from_numpy(np.linalg.pinv(gradients)).float().reshape(-1, *latents.shape[1:])
 
     def after(step: Tensor) -> "Floats":
         moved = with_classes(move(latents[NUM_FITTED:], step), labels[NUM_FITTED:], generator.config.num_classes)
@@ -95,16 +97,16 @@ def find_directions(generator: TrainedGenerator, measure: Measure = attributes) 
 def move(latents: Tensor, step: Tensor) -> Tensor:
     """Latents (N, L_ch, L_w, L_w) a step further, on the sphere: each keeps its length, which the generator knows."""
     moved = latents + step
-    lengths = latents.flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)
-    return moved * lengths[:, None, None, None]
+    ratios: Tensor = latents.flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)
+    return moved * ratios[:, None, None, None]
 
 
 def ridge(x: "Floats", y: "Floats", num_alike: "NDArray[np.int64] | int") -> "tuple[Floats, Floats]":
     """Coefficients (D, K) of y (N, K) on x (N, D), and the R^2 (K,) that they have on images they were not fitted to.
 
-    Both are centred over groups, image i over `num_alike[i]` of them. The penalty D is the posterior mean's when half of
-    the variance of `y` is linear in `x` of unit variance, and half is not. Each image is foreseen without itself, which
-    needs no second fit (Allen 1974, PRESS). Solved in the N images, since D may be many more.
+    Both are centred over groups, image i over `num_alike[i]` of them. With the penalty D the coefficients are the
+    posterior mean where half of the variance of `y` is linear in `x` of unit variance, and half is not. Each image is
+    foreseen without itself, which needs no second fit (Allen 1974, PRESS). Solved in the N images, as D may be larger.
     """
     penalty = x.shape[1]
     inverse = np.linalg.inv(x @ x.T + penalty * np.eye(len(x)))
@@ -125,7 +127,10 @@ def _images(generator: TrainedGenerator, latents: Tensor) -> "NDArray[np.uint8]"
 
 
 def _limits(values: "Floats") -> "tuple[Floats, Floats]":
-    """Beyond which values (N, K) are outliers: (K,) each. 1.4826 median deviations are a normal's standard deviation."""
+    """Beyond which values (N, K) are outliers: (K,) each.
+
+    A normal's standard deviation is 1.4826 times its median absolute deviation.
+    """
     median = np.median(values, 0)
     reach = OUTLIER * 1.4826 * np.median(np.abs(values - median), 0)
     return median - reach, median + reach

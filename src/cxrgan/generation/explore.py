@@ -49,7 +49,7 @@ class Place:
         seeds = (self.seed, self.right, self.up)
         if len(set(seeds)) < 3 or min(seeds) < 0 or max(seeds) > MAX_SEED:
             raise UserError(f"cannot lay a plane through {shown(seeds)}: it takes three seeds from 0 to {MAX_SEED}")
-        limits = {"u": (self.u, -1, 1), "v": (self.v, -1, 1), "share": (self.share, 0, 1)}
+        limits = {"u": (self.u, -1.0, 1.0), "v": (self.v, -1.0, 1.0), "share": (self.share, 0.0, 1.0)}
         limits |= {name: (units, -MAX_UNITS, MAX_UNITS) for name, units in self.sliders.items()}
         for name, (value, least, most) in limits.items():
             if not least <= value <= most:
@@ -82,7 +82,8 @@ def place_latents(generator: TrainedGenerator, place: Place, directions: Sequenc
         raise UserError(f"there is no slider {shown(unknown[0])}; there are: {', '.join(known) or 'none'}")
     config = replace(generator.config, num_classes=0)
     seeds = (place.seed, place.right, place.up)
-    latent = on_plane(*seed_latents(config, seeds, torch.zeros(3)), place.u, place.v)[None]
+    centre, right, up = seed_latents(config, seeds, torch.zeros(3))
+    latent = on_plane(centre, right, up, place.u, place.v)[None]
     steps = [units * known[name] for name, units in place.sliders.items()]
     latent = move(latent, torch.stack(steps).sum(0)) if steps else latent
     classes = _class_shares(generator, place)[None, :, None, None]
@@ -92,10 +93,10 @@ def place_latents(generator: TrainedGenerator, place: Place, directions: Sequenc
 def on_plane(centre: Tensor, right: Tensor, up: Tensor, u: float, v: float) -> Tensor:
     """The latent at (u, v) of the map through three latents of any one shape: at (0, 0), (1, 0) and (0, 1).
 
-    The map is the exponential map of the sphere at `centre`, exp(t) = cos |t| centre + sin |t| t / |t| (Absil, Mahony and
-    Sepulchre 2008, section 5.4), of the tangents whose ends are `right` and `up`: every straight line through (0, 0) is a
-    great circle, walked at even speed. Two normal latents are about 90 degrees apart and their tangents about at right
-    angles, so one unit is about 90 degrees both ways. Across such a line lengths shrink by sin(r) / r at r radians.
+    It is the exponential map of the sphere at `centre`, exp(t) = cos |t| centre + sin |t| t / |t| (Absil, Mahony and
+    Sepulchre 2008, section 5.4), on the tangents that lead to `right` and `up`: every straight line through (0, 0) is a
+    great circle, walked at even speed. Two normal latents are about 90 degrees apart, and their tangents too, so a unit
+    is about 90 degrees either way. Across such a line lengths shrink by sin(r) / r at r radians.
     Latents of one length keep it all over the plane; others pass from one to the other as on `great_circle`.
     """
     (angle_u, tangent_u), (angle_v, tangent_v) = (_tangent(centre, end) for end in (right, up))

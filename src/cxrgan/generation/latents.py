@@ -45,7 +45,7 @@ def with_classes(latents: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 
 def great_circle(first: Tensor, last: Tensor, share: float) -> Tensor:
-    """The latent at a share in [0, 1] of the way between two of any one shape; 0 and 1 are these themselves, bit for bit.
+    """The latent at a share in [0, 1] of the way between two of any one shape; at 0 and 1 these themselves.
 
     The way is the great circle through both, along which a normal latent keeps its usual length (White 2016, "Sampling
     Generative Networks").
@@ -68,8 +68,8 @@ def angle_between(first: Tensor, last: Tensor) -> Tensor:
 def render(generator: nn.Module, latents: Tensor, chunk: int = CHUNK) -> Tensor:
     """Latents as `seed_latents` gives them -> grey images (N, M, M) uint8 on the CPU, in float32 and evaluation mode.
 
-    Three channels are averaged. The generator's mode is left as it was. With another `chunk` than the usual one an image
-    may differ from its usual self by rounding, that is by 1 grey level in a pixel or two.
+    Three channels are averaged. The generator's mode is left as it was. With another `chunk` than the usual one an
+    image may differ from its usual self by rounding: by 1 grey level in a pixel or two.
     """
     parameter = next(generator.parameters())
     was_training = generator.training
