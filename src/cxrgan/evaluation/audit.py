@@ -5,7 +5,6 @@ images of other patients, so that as many of them would be taken for copies with
 What such a search is worth is measured: copies are planted among the images, and those that are found are counted.
 """
 
-import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -161,11 +160,18 @@ def check_pairs_file(file: Path) -> None:
     """UserError unless `file` is a .png that is new, or an earlier picture of pairs."""
     if file.suffix.lower() != ".png" or file.is_dir():
         raise UserError(f"--pairs {file} is not a .png file; give one such as audit-pairs.png")
-    if os.path.lexists(file):
-        with contextlib.suppress(OSError), Image.open(file) as picture:
-            if picture.info.get("Description") == NOTE:
-                return
+    if os.path.lexists(file) and not _shows_pairs(file):
         raise UserError(f"--pairs {file} is no picture of pairs; it is not overwritten, give another file")
+
+
+def _shows_pairs(file: Path) -> bool:
+    if not file.is_file():  # to open a FIFO is to wait
+        return False
+    try:
+        with Image.open(file) as picture:
+            return bool(picture.info.get("Description") == NOTE)
+    except Exception:  # Pillow's readers raise about every type there is on damaged files
+        return False
 
 
 def examine(images: ImageSet, train: ImageSet, held_out: ImageSet, *, seed: int) -> "tuple[Audit, NDArray[np.uint8]]":
