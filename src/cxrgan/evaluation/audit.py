@@ -18,7 +18,7 @@ from PIL import Image
 from cxrgan.data.dataset import load_held_out, read_manifest
 from cxrgan.errors import UserError
 from cxrgan.evaluation.chance import Interval, tail_threshold, wilson
-from cxrgan.evaluation.copies import PATCHES, WHOLE, Matches, Window, find_copies, patient_codes
+from cxrgan.evaluation.copies import MIRRORED, PATCHES, WHOLE, Matches, Window, find_copies, patient_codes
 from cxrgan.evaluation.features import cache_folder, extract
 from cxrgan.evaluation.nearness import Nearness, Side, nearness
 from cxrgan.evaluation.planted import KINDS, plant
@@ -44,7 +44,7 @@ NUM_PLANTED = 50  # copies of each kind
 NUM_PAIRS = 16
 MIN_HELD_OUT = 50
 MIN_TRAIN = 2
-SEARCHES = {"whole image": WHOLE, "part of an image": PATCHES}
+SEARCHES = {"whole image": WHOLE, "mirror image": MIRRORED, "part of an image": PATCHES}
 NOTE = "Real patients beside synthetic images. Not to be shared."
 
 
