@@ -307,6 +307,7 @@ def test_what_cannot_be_read_is_one_line_and_the_status_2(
     first, second, total = capsys.readouterr().out.splitlines()
     assert ": unreadable: " in first
     assert name in first
+    assert ("there is no file" in first) == (content is None)
     assert ": proven: " in second
     assert total == "1 unreadable, 1 proven"
 
