@@ -279,7 +279,7 @@ def _npz(content: bytes, how: Spoil) -> bytes:
 def _texts(path: Path) -> dict[str, str]:
     """What a PNG says of itself."""
     with Image.open(path) as picture:
-        return {name: str(text) for name, text in picture.info.items() if isinstance(text, str)}
+        return {str(name): str(text) for name, text in picture.info.items() if isinstance(text, str)}
 
 
 def _told(path: Path, how: Spoil) -> bytes:

@@ -201,7 +201,7 @@ def dark(ds: Any) -> None:
             "it has another PhotometricInterpretation",
         ),
         (
-            lambda ds: (setattr(ds, "WindowCenter", 10), setattr(ds, "WindowWidth", 20)),
+            lambda ds: ds.update({"WindowCenter": 10, "WindowWidth": 20}),
             "differs",
             "it has another WindowCenter, WindowWidth",
         ),

@@ -212,9 +212,12 @@ def test_a_strip_that_is_none_costs_no_images(
     generator: TrainedGenerator, honest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(
-        TrainedGenerator, "interpolate", lambda self, seeds, num, *_, **__: asked.append(num) or self.sample(num).images
-    )
+
+    def interpolate(self: TrainedGenerator, seeds: object, num: int, *_: object, **__: object) -> "NDArray[np.uint8]":
+        asked.append(num)
+        return self.sample(num).images
+
+    monkeypatch.setattr(TrainedGenerator, "interpolate", interpolate)
     wide = Image.new("L", (2**20, 1))
     save(honest, wide, shows="interpolation", seeds=[1, 2])
     assert judged(honest).outcome == "differs"
