@@ -177,12 +177,14 @@ def test_the_picture_of_pairs_says_that_it_shows_patients_and_replaces_nothing_e
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
+@pytest.mark.filterwarnings("error")
 def test_the_picture_of_pairs_replaces_no_fifo_and_no_damaged_picture(tmp_path: Path) -> None:
     fifo, damaged, info = tmp_path / "a.png", tmp_path / "b.png", PngInfo()
     os.mkfifo(fifo)
     info.add_text("Description", "a" * 2**21, zip=True)
     Image.new("L", (32, 32)).save(damaged, pnginfo=info)
-    for file in (fifo, damaged):
+    Image.new("1", (10_000, 10_000)).save(huge := tmp_path / "c.png")
+    for file in (fifo, damaged, huge):
         with pytest.raises(UserError, match="no picture of pairs"):
             check_pairs_file(file)
 

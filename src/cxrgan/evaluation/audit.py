@@ -7,6 +7,7 @@ What such a search is worth is measured: copies are planted among the images, an
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,7 @@ def _shows_pairs(file: Path) -> bool:
     if not file.is_file():  # to open a FIFO is to wait
         return False
     try:
-        with Image.open(file) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:  # of one that claims to be huge
             return bool(picture.info.get("Description") == NOTE)
     except Exception:  # Pillow's readers raise about every type there is on damaged files
         return False
