@@ -1,14 +1,16 @@
 """Hostile input for every command: each file that it reads and each number on its line, made wrong.
 
-`World` is a small dataset, run and sweep; a `Spoil` makes one file of it wrong; `fall_short` runs a command in this
-process and says what was not as promised. The tests draw a fixed few cases; more, for as long as one wants:
+`World` is a small dataset, run and sweep, with tables of labels, DICOM and generated images; a `Spoil` of `hostile`
+makes one file of it wrong; `fall_short` runs a command in this process and says what was not as promised. The tests
+draw a fixed few cases; more, for as long as one wants:
 
     python -m tools.fuzz --minutes 5 --json fuzz.json
 """
 
 import argparse
 import contextlib
-import dataclasses
+import csv
+import gzip
 import hashlib
 import io
 import json
@@ -21,20 +23,25 @@ import tempfile
 import time
 import types
 import typing
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
+import imagecodecs
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.numpy import load_file, save
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from safetensors.numpy import save
 
+from cxrgan.cli.audit import Audit
 from cxrgan.cli.evaluate import Evaluate
 from cxrgan.cli.experiments import Experiments
 from cxrgan.cli.generate import Generate
@@ -42,21 +49,23 @@ from cxrgan.cli.main import main
 from cxrgan.cli.prepare import Prepare
 from cxrgan.cli.train import Train
 from cxrgan.cli.train_domain import TrainDomain
+from cxrgan.evaluation.classifier import ClassifierConfig
 from cxrgan.experiments.sweep import Sweep, read_experiments, run_experiment
 from cxrgan.experiments.table import write_table
 from cxrgan.experiments.workers import Processes
 from cxrgan.fields import printable
 from cxrgan.recipes.config import TrainConfig
+from tools.hostile import ESCAPED, Spoil, names, spoil, spoils, tokens
 
-STATUSES = {0, 1, 2, 3, 130}
 SECONDS = 20  # that a command on the small world may take
 GROWTH = 2**30  # bytes of memory that it may take
 ROOM = 2**32  # bytes of address space beyond what is there, at which an allocation fails
-ESCAPED = Path(tempfile.gettempdir()) / "cxrgan-fuzz-escaped"
 
 SMALL = ["--image-size", "32", "--ngf", "4", "--ndf", "4", "--latent-channels", "8", "--batch-size", "8"]
 SMALL += ["--device", "cpu", "--precision", "fp32", "--num-samples", "4", "--num-evaluated", "10"]
 SMALL += ["--sample-every", "2", "--checkpoint-every", "2"]
+STABLE = ["--recipe", "fast-64", *SMALL, "--steps", "2", "--conditional"]
+GROWN = ["--image-size", "64", "--ngf", "2", "--ndf", "2"]
 SWEEP = """
 [a]
 recipe = "exp3"
@@ -85,6 +94,61 @@ ngf = 4
 networks = "stable"
 """
 
+TABLES: Mapping[str, Sequence[Sequence[str]]] = {  # place -> lines
+    "w/nih/Data_Entry_2017.csv": [
+        ["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "View Position", ""],
+        *[
+            [f"{i}.png", ("Effusion|Nodule/Mass", "No Finding")[i % 2], "0", str(i // 2), "58", "PA", ""]
+            for i in range(8)
+        ],
+    ],
+    "w/chexpert.csv": [
+        ["Path", "Sex", "Frontal/Lateral", "AP/PA", "No Finding", "Edema", "Pneumonia"],
+        *[
+            [
+                f"small/train/patient0{i // 2}/{'AB'[i % 2]}/{i}.png",
+                "Male",
+                "Frontal",
+                "AP",
+                "",
+                ("1.0", "0.0")[i % 2],
+                "",
+            ]
+            for i in range(7)
+        ],
+        ["small/valid/patient09/B/7.png", "Female", "Lateral", "", "1.0", "-1.0", ""],
+    ],
+    "w/vindr.csv": [
+        ["image_id", "class_name", "class_id", "rad_id", "x_min"],
+        *[[str(i // 3), ("Cardiomegaly", "No finding")[i // 6], "3", f"R{i % 3}", "691.0"] for i in range(12)],
+    ],
+    "w/rsna.csv": [
+        ["patientId", "x", "y", "width", "height", "Target"],
+        *[[str(i), "264.0", "152.0", "213.0", "379.0", str(i % 2)] for i in range(8)],
+    ],
+    "w/mimic-tables/mimic-cxr-2.0.0-chexpert.csv.gz": [
+        ["subject_id", "study_id", "Edema", "No Finding", "Pneumonia"],
+        *[[str(i), str(10 + i), ("1.0", "")[i % 2], "", ("", "0.0")[i % 2]] for i in range(4)],
+    ],
+    "w/mimic-tables/mimic-cxr-2.0.0-split.csv.gz": [
+        ["dicom_id", "study_id", "subject_id", "split"],
+        *[[f"scan{i}", str(10 + i), str(i), ("train", "validate")[i // 3]] for i in range(4)],
+    ],
+    "w/mimic-tables/mimic-cxr-2.0.0-metadata.csv": [
+        ["dicom_id", "subject_id", "study_id", "ViewPosition", "Rows"],
+        *[[f"scan{i}", str(i), str(10 + i), "PA", "3056"] for i in range(4)],
+    ],
+    "w/own.csv": [
+        ["file", "diagnosis", "mrn", "set"],
+        *[
+            [f"{'AB'[i % 2]}/{i}.png", ("normal", "ill, a bit")[i % 2], f"p{i}", ("train", "test")[i // 6]]
+            for i in range(8)
+        ],
+    ],
+}
+
+OF_TABLE = ["--size", "32", "--out", "w/out", "--labels"]
+OF_OWN = ["--image-column", "file", "--label-column", "diagnosis", "--patient-column", "mrn", "--split-column", "set"]
 COMMANDS = {  # words, of which those with a / are places in the world
     "generate": ["generate", "w/run", "--num", "2", "--out", "w/out"],
     "generate best": ["generate", "w/run", "--num", "2", "--best", "--out", "w/out"],
@@ -110,6 +174,28 @@ COMMANDS = {  # words, of which those with a / are places in the world
     "experiments": ["experiments", "--data", "w/data", "--out", "w/sweep", "--experiments", "w/sweep.toml"],
     "prepare": ["prepare", "w/pictures", "--size", "32", "--out", "w/out"],
     "prepare npz": ["prepare", "w/set.npz", "--size", "32", "--out", "w/out"],
+    "prepare nih": ["prepare", "w/pictures", *OF_TABLE, "w/nih/Data_Entry_2017.csv"],
+    "prepare chexpert": ["prepare", "w/pictures", *OF_TABLE, "w/chexpert.csv", "--label-column", "Edema"],
+    "prepare vindr": ["prepare", "w/pictures", *OF_TABLE, "w/vindr.csv", "--label-column", "Cardiomegaly"],
+    "prepare rsna": ["prepare", "w/pictures", *OF_TABLE, "w/rsna.csv"],
+    "prepare mimic": [
+        *["prepare", "w/mimic", *OF_TABLE, "w/mimic-tables/mimic-cxr-2.0.0-chexpert.csv.gz"],
+        *["--label-column", "Edema,Pneumonia"],
+    ],
+    "prepare own": ["prepare", "w/pictures", *OF_TABLE, "w/own.csv", *OF_OWN],
+    "prepare dicom": ["prepare", "w/scans", "--patient-key", "w/patients.key", "--size", "32", "--out", "w/out"],
+    "generate dicom": ["generate", "w/run", "--num", "2", "--format", "dicom", "--out", "w/out"],
+    "verify png": ["verify", "w/images/png", "--generator", "w/run"],
+    "verify npz": ["verify", "w/images/npz", "--generator", "w/run"],
+    "verify dicom": ["verify", "w/images/dicom", "--generator", "w/run"],
+    "audit": [
+        *["audit", "w/run", "--data", "w/data", "--held-out", "w/unseen"],
+        *["--num", "4", "--pairs", "w/pairs.png"],
+    ],
+    "audit folder": ["audit", "w/pictures", "--data", "w/data", "--held-out", "w/unseen"],
+    "audit utility": ["audit", "w/run", "--data", "w/data", "--held-out", "w/unseen", "--num", "4", "--utility"],
+    "start from": ["train", "--data", "w/data", "--run", "w/out", *STABLE, "--start-from", "w/small"],
+    "grow": ["train", "--data", "w/large", "--run", "w/out", *STABLE, *GROWN, "--start-from", "w/small"],
     "prepare phantom": ["prepare", "phantom", "--num", "4", "--size", "32", "--out", "w/out"],
     "train-domain": ["train-domain", "--data", "w/data", "--epochs", "1", "--out", "w/out/net.safetensors"],
 }
@@ -119,25 +205,44 @@ MAY_WRITE = {
     "evaluate": ("w/run/evaluation.json", "w/run/diagnosis.json"),
     "doctor": ("w/run/diagnosis.json",),
     "experiments": ("w/sweep",),
+    "audit": ("w/run/audit.json", "w/pairs.png"),
+    "audit utility": ("w/run/audit.json", "w/run/utility.json"),
+    "prepare dicom": ("w/patients.key",),
 }
 """Where a command may write, beside w/out and the cache."""
 
+TELL = ("verify png", "verify npz", "verify dicom")
+"""Commands that say of each file, as their output, whether it can be read."""
+
 CHECKPOINT = "w/run/checkpoints/step-000004"
+STARTS = ("start from", "grow")
 FILES = {  # file -> commands that read it
-    "w/run/config.json": ("generate", "evaluate", "report", "resume", "generate class", "interpolate", "push"),
+    "w/run/config.json": (
+        *("generate", "evaluate", "report", "resume", "generate class", "interpolate", "push", "generate dicom"),
+        *("audit", "verify png"),
+    ),
     "w/run/metrics.jsonl": ("resume", "report", "generate best", "doctor", "push"),
     "w/run/evaluation.json": ("report", "doctor", "push"),
+    "w/run/audit.json": ("report", "push"),
+    "w/run/utility.json": ("report",),
+    "w/small/config.json": STARTS,
+    "w/small/metrics.jsonl": STARTS,
+    "w/small/checkpoints/step-000002/average.safetensors": STARTS,
+    "w/small/checkpoints/step-000002/discriminator.safetensors": STARTS,
     "w/packed/card.json": ("generate packed",),
     "w/packed/model.safetensors": ("generate packed",),
     "w/run/diagnosis.json": ("report",),
     "w/run/samples/step-000002.png": ("report",),
     "w/run/samples/real-and-fake-start.png": ("report",),
     f"{CHECKPOINT}/state.json": ("resume", "generate"),
-    f"{CHECKPOINT}/average.safetensors": ("generate", "resume", "evaluate"),
+    f"{CHECKPOINT}/average.safetensors": ("generate", "resume", "evaluate", "audit", "verify npz"),
     f"{CHECKPOINT}/discriminator.safetensors": ("resume",),
     f"{CHECKPOINT}/optimizer_g.safetensors": ("resume",),
-    "w/data/manifest.json": ("train", "train by class", "resume", "evaluate data", "report", "experiments"),
-    "w/data/images.npy": ("train", "resume", "evaluate data", "evaluate"),
+    "w/data/manifest.json": (
+        *("train", "train by class", "resume", "evaluate data", "report", "experiments"),
+        *("audit", "audit utility"),
+    ),
+    "w/data/images.npy": ("train", "resume", "evaluate data", "evaluate", "audit folder", "audit utility"),
     "w/sweep/experiments.json": ("report sweep", "experiments"),
     "w/sweep/a/config.json": ("experiments", "report sweep"),
     "w/sweep/a/evaluation.json": ("experiments", "report sweep"),
@@ -145,66 +250,30 @@ FILES = {  # file -> commands that read it
     "w/sweep/a/metrics.jsonl": ("experiments",),
     "w/sweep.toml": ("experiments",),
     "w/my.toml": ("train toml",),
-    "w/pictures/A/0.png": ("prepare", "evaluate folders", "evaluate folder"),
+    "w/pictures/A/0.png": ("prepare", "evaluate folders", "evaluate folder", "audit folder"),
+    "w/unseen/0.png": ("audit folder",),
+    "w/pairs.png": ("audit",),
     "w/set.npz": ("prepare npz",),
+    "w/nih/Data_Entry_2017.csv": ("prepare nih",),
+    "w/nih/test_list.txt": ("prepare nih",),
+    "w/chexpert.csv": ("prepare chexpert",),
+    "w/vindr.csv": ("prepare vindr",),
+    "w/rsna.csv": ("prepare rsna",),
+    "w/mimic-tables/mimic-cxr-2.0.0-chexpert.csv.gz": ("prepare mimic",),
+    "w/mimic-tables/mimic-cxr-2.0.0-split.csv.gz": ("prepare mimic",),
+    "w/mimic-tables/mimic-cxr-2.0.0-metadata.csv": ("prepare mimic",),
+    "w/own.csv": ("prepare own",),
+    "w/scans/plain.dcm": ("prepare dicom",),
+    "w/scans/runs.dcm": ("prepare dicom",),
+    "w/scans/waves.dcm": ("prepare dicom",),
+    "w/patients.key": ("prepare dicom",),
+    "w/images/png/NORMAL/seed-000003.png": ("verify png",),
+    "w/images/png/grid.png": ("verify png",),
+    "w/images/npz/images.npz": ("verify npz",),
+    "w/images/dicom/NORMAL/seed-000003.dcm": ("verify dicom",),
     "w/weights.safetensors": ("evaluate weights",),
     "cache/cxrgan/features": ("evaluate data",),
 }
-
-VALUES: list[Any] = [
-    *[None, True, False, 0, 1, -1, 2, 3, 1.5, -0.5, 1e308, -1e308, float("nan"), float("inf")],
-    *[10**30, -(10**30), 10**400, 2**31, 2**63, -(2**63), 4 * 10**9],
-    *["", "x", "32", "a" * 5000, "line\nline", "\x1b[31mred\x07", "\ud800", "[red]x", "<script>alert(1)</script>"],
-    *["../../escaped", str(ESCAPED), "a/b", "..", "auto", "cuda", "bf16", "stable", "train", "phantom"],
-    *[[], {}, [1], [None], ["a", 1], {"a": 1}, [[[[]]]], [{"a": 1}] * 3],
-    *[{"../../escaped": 3, "b": 4}, {"\x1b[31m": 1}],
-]
-CONTENTS = [
-    *[b"", b"\0", b"null", b"[]", b"{}", b"1", b'"x"', b"{", b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b'{"format": 1}'],
-    *[b"[" * 100_000, b'{"a":' * 50_000, b"1" * 100_000, bytes(100_000), b"{} " * 1000, b"= = =", b"[a]\n" * 3],
-    *[b"\x89PNG\r\n\x1a\n" + bytes(50), b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'}"],
-    *[b"\xff" * 8 + b"{}", (2**40).to_bytes(8, "little") + b"{}"],
-]
-TOKENS = [
-    *["-1", "0", "1", "2", "3", "31", "33", "1.5", "-0.5", "nan", "inf", "-inf", "1e400", "1e-320", "1e308", "1e12"],
-    *["", " ", "0x10", "1_0", "\u0663", "\u00bd", "--1", "None", "True", "\x1b[31m", "\udcff", "1000000000000"],
-    *[
-        "1" + "0" * 26,
-        "-1" + "0" * 26,
-        "4611686018427387904",
-        "9223372036854775807",
-        "-9223372036854775808",
-        "9" * 5000,
-    ],
-]
-WRONG_TOML = [
-    *["nan", "-1", "0", "1e400", "'x'", "[]", "{a = 1}", "true", "10" * 50, "1979-05-27"],
-    *["'\\u001b[31m'", '"\\u001b[31m"', "'../../escaped'"],
-]
-
-
-@dataclass(frozen=True)
-class Spoil:
-    """One way to make a file wrong."""
-
-    kind: str
-    """What becomes of it; `_spoil` knows the kinds."""
-    place: int
-    """Which byte, value, tensor or line, counted round and round."""
-    value: int
-    """Which of the hostile values, counted so too."""
-
-
-def spoils() -> st.SearchStrategy[Spoil]:
-    """All ways to make a file wrong; those that know its format come more often."""
-    kinds = ["inside"] * 6 + ["content", "cut", "flip", "flip", "absent", "folder", "fifo", "loop", "sparse"]
-    number = st.integers(0, 10**6)
-    return st.builds(Spoil, st.sampled_from(kinds), number, number)
-
-
-def tokens() -> st.SearchStrategy[str]:
-    """What may stand where a number is meant."""
-    return st.sampled_from(TOKENS) | st.integers(-5, 5).map(str) | st.floats().map(repr) | st.text(max_size=3)
 
 
 def numbers(command: type) -> list[str]:
@@ -226,7 +295,10 @@ NUMBERS = {
     "evaluate": numbers(Evaluate),
     "experiments": numbers(Experiments),
     "train-domain": numbers(TrainDomain),
+    "audit": numbers(Audit),
 }
+COLUMNS = {"prepare own": OF_OWN[::2]}
+"""Flags that take the name of a column."""
 
 
 def on_the_line(flag: str, token: str) -> list[str]:
@@ -286,6 +358,11 @@ class World:
         line = ["train", "--data", data, "--run", run, "--recipe", "quick", *SMALL, "--steps", "4"]
         assert main([*line, "--conditional", "--evaluate-every", "2"]) == 0
         assert main(["evaluate", run, "--data", data, "--rulers", "domain"]) == 0
+        for kind in ("png", "npz", "dicom"):
+            out = str(folder / "images" / kind)
+            assert main(["generate", run, "--num", "2", "--seed", "3", "--format", kind, "--out", out]) == 0
+        assert main(["train", "--data", data, "--run", str(folder / "small"), *STABLE]) == 0
+        assert main(["prepare", "phantom", "--num", "16", "--size", "64", "--out", str(folder / "large")]) == 0
         assert main(["push", run, "--repo", "lab/first", "--out", str(folder / "packed")]) == 0
         (folder / "sweep.toml").write_text(SWEEP)
         (folder / "my.toml").write_text(SETTINGS)
@@ -303,11 +380,69 @@ class World:
             f"{split}_labels": np.zeros((4, 1), np.uint8) for split in splits
         }
         np.savez(folder / "set.npz", **arrays)
+        self._make_sources(folder, images)
         (folder / "weights.safetensors").write_bytes(save({"fc.weight": np.zeros((1008, 2048), np.float32)}))
 
+        unseen = ["--data", data, "--held-out", str(folder / "unseen"), "--pairs", str(folder / "pairs.png")]
+        assert main(["audit", run, *unseen, "--num", "4", "--utility"]) in (0, 3)
 
-def fall_short(world: World, command: str, *more: str) -> str | None:
-    """Run a command on the world as it is; what is not as it should be in a few words, None where all is."""
+    def _make_sources(self, folder: Path, images: "np.ndarray[Any, Any]") -> None:
+        """Real images' doors: held-out pictures, tables of labels, and DICOM."""
+        (folder / "unseen").mkdir()
+        random = np.random.default_rng(0)
+        for index in range(50):
+            noise = random.normal(0, 20, images[0].shape)
+            unseen = (images[index % len(images)][:, ::-1] + noise).clip(0, 255).astype(np.uint8)
+            Image.fromarray(unseen).save(folder / "unseen" / f"{index}.png")
+        for place, lines in TABLES.items():
+            stream = io.StringIO()
+            csv.writer(stream).writerows(lines)
+            file = folder.parent / place
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(
+                gzip.compress(stream.getvalue().encode()) if file.suffix == ".gz" else stream.getvalue().encode()
+            )
+        (folder / "nih" / "train_val_list.txt").write_text("".join(f"{i}.png\n" for i in range(6)))
+        (folder / "nih" / "test_list.txt").write_text("6.png\n7.png\n")
+        for index in range(4):
+            path = folder / "mimic" / f"p{index}" / f"s{10 + index}" / f"scan{index}.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(images[index]).save(path)
+        (folder / "patients.key").write_text("0123456789abcdef" * 4)
+        (folder / "scans").mkdir()
+        deep = images[:3].astype(np.uint16) * 16
+        for name, pixels, syntax in zip(
+            ("plain", "runs", "waves"), deep, (ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless), strict=True
+        ):
+            scan(pixels, syntax).save_as(folder / "scans" / f"{name}.dcm", enforce_file_format=True)
+
+
+def scan(pixels: "np.ndarray[Any, Any]", syntax: UID) -> Dataset:
+    """A radiograph (H, W) uint16 of 12 bits with a window and padding, of a patient who never lived."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+    ds.SOPClassUID, ds.SOPInstanceUID = UID("1.2.840.10008.5.1.4.1.1.1"), UID("1.2.3.4")
+    ds.PatientID, ds.PatientName, ds.IssuerOfPatientID = "MRN-1", "Quixote^Alonso", "La Mancha"
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME1"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+    ds.RescaleSlope, ds.RescaleIntercept, ds.WindowCenter, ds.WindowWidth = 1, 0, 2048, 4096
+    ds.PixelPaddingValue, ds.PixelSpacing = 0, [0.2, 0.2]
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OW"
+    if syntax == JPEG2000Lossless:
+        ds.PixelData = encapsulate([bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True))])
+    if syntax == RLELossless:
+        ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    return ds
+
+
+def fall_short(world: World, command: str, *more: str, statuses: Collection[int] = (0, 1, 2, 3, 130)) -> str | None:
+    """Run a command on the world as it is; what is not as it should be in a few words, None where all is.
+
+    It may end with one of `statuses`.
+    """
     before, began, memory = world.state(command), time.monotonic(), _memory()
     out, err, by_parser = io.StringIO(), io.StringIO(), False
     try:
@@ -325,167 +460,20 @@ def fall_short(world: World, command: str, *more: str) -> str | None:
     hidden = next((line for line in [*out.getvalue().splitlines(), *lines] if printable(line) != line), None)
     after = world.state(command)
     changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    if status not in STATUSES:
+    if status not in statuses:
         return f"exit status {status}"
     if "Traceback" in err.getvalue() or "--debug shows where" in err.getvalue():
         return f"no clear words: {lines[-1]}"
     if hidden is not None:
         return f"prints what a terminal obeys: {hidden!r}"
-    if status not in (0, 3) and told != lines[-1:] and not by_parser:
+    is_told = told == lines[-1:] or by_parser or (command in TELL and out.getvalue())
+    if status not in (0, 3) and not is_told:
         return f"exit status {status} without one clear line at the end: {lines[-3:]}"
     if changed or ESCAPED.exists():
         return f"changed {', '.join(changed[:3])}"
     if _memory() - memory > GROWTH:
         return f"took {(_memory() - memory) / 1e9:.1f} GB"
     return None if time.monotonic() - began < SECONDS else f"took more than {SECONDS} s"
-
-
-def spoil(path: Path, how: Spoil) -> None:
-    """Make one file wrong."""
-    content = path.read_bytes()
-    match how.kind:
-        case "absent":
-            path.unlink()
-        case "folder":
-            path.unlink()
-            path.mkdir()
-        case "fifo":
-            path.unlink()
-            os.mkfifo(path)
-        case "loop":
-            path.unlink()
-            path.symlink_to(path)
-        case "sparse":
-            os.truncate(path, 2**36)
-        case "content":
-            path.write_bytes(CONTENTS[how.value % len(CONTENTS)])
-        case "cut":
-            path.write_bytes(content[: how.place % len(content)])
-        case "flip":
-            wrong = bytearray(content)
-            wrong[how.place % min(len(wrong), 4096)] ^= 1 << how.value % 8
-            path.write_bytes(bytes(wrong))
-        case "inside":
-            path.write_bytes(_inside(path, content, how))
-
-
-def _inside(path: Path, content: bytes, how: Spoil) -> bytes:
-    """The content with one of its values made wrong, as its format has it."""
-    match path.suffix:
-        case ".json":
-            return json.dumps(_with(json.loads(content), how)).encode()
-        case ".jsonl":
-            lines = content.decode().splitlines()
-            line = how.place % len(lines)
-            lines[line] = json.dumps(
-                _with(json.loads(lines[line]), dataclasses.replace(how, place=how.place // len(lines)))
-            )
-            return ("\n".join(lines) + "\n").encode()
-        case ".npy":
-            return _npy(how)
-        case ".safetensors":
-            return _tensors(path, how)
-        case ".png":
-            return _picture(how)
-        case ".npz":
-            return _npz(content, how)
-        case _:  # TOML
-            lines = content.decode().splitlines()
-            line = how.place % len(lines)
-            name = lines[line].split("=")[0] if "=" in lines[line] else "wild "
-            lines[line] = f"{name}= {WRONG_TOML[how.value % len(WRONG_TOML)]}"
-            return "\n".join(lines).encode()
-
-
-def _with(value: Any, how: Spoil) -> Any:
-    """A value of JSON in which one place, at any depth, is hostile, or absent."""
-    places: list[tuple[Any, Any]] = []
-    pending = [value]
-    while pending:
-        holder = pending.pop()
-        keys = (
-            list(holder) if isinstance(holder, dict) else range(min(len(holder), 3)) if isinstance(holder, list) else []
-        )
-        places += [(holder, key) for key in keys]
-        pending += [holder[key] for key in keys]
-    if not places:
-        return VALUES[how.value % len(VALUES)]
-    holder, key = places[how.place % len(places)]
-    if how.value % 10 == 0:
-        del holder[key]
-    else:
-        holder[key] = VALUES[how.value % len(VALUES)]
-    return value
-
-
-def _npy(how: Spoil) -> bytes:
-    arrays: list[np.ndarray[Any, Any]] = [
-        *[
-            np.zeros(shape, np.uint8)
-            for shape in ((0,), (), (40,), (40, 32), (40, 32, 16), (3, 32, 32), (40, 32, 32, 3), (40, 0, 0))
-        ],
-        *[np.zeros((40, 32, 32), kind) for kind in ("f4", "i8", "?", "c8", "U3", "M8[s]", "V4")],
-        np.zeros((40, 33, 33), np.uint8),
-    ]
-    stream = io.BytesIO()
-    np.save(stream, arrays[how.value % len(arrays)])
-    content = stream.getvalue()
-    return content.replace(b"(40, 32, 32)", b"(1048576, 1048576,)"[:12]) if how.place % 5 == 0 else content
-
-
-def _tensors(path: Path, how: Spoil) -> bytes:
-    tensors = dict(load_file(path))
-    name = list(tensors)[how.place % len(tensors)]
-    tensor = tensors[name]
-    wrong: list[Callable[[], Any]] = [
-        lambda: np.atleast_1d(tensor)[..., :1],
-        lambda: tensor.astype(np.float64),
-        lambda: tensor.astype(np.int8),
-        lambda: np.full_like(tensor, np.nan),
-        lambda: np.full_like(tensor, np.inf),
-        lambda: tensor.reshape(-1),
-        lambda: np.zeros((0,), np.float32),
-        lambda: np.zeros((3, 1, 2), np.float32),
-        lambda: np.stack([tensor, tensor]),
-    ]
-    match how.value % (len(wrong) + 3):
-        case 0:
-            del tensors[name]
-        case 1:
-            tensors["more"] = tensor
-        case 2:
-            tensors["\x1b[31m999.exp_avg"] = tensors.pop(name)
-        case other:
-            tensors[name] = wrong[other - 3]()
-    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-
-
-def _picture(how: Spoil) -> bytes:
-    modes = ("L", "1", "P", "RGB", "RGBA", "LA", "I;16", "I", "F", "CMYK")
-    sides = ((1, 1), (15, 15), (32, 32), (1, 5000), (5000, 1), (33, 31), (2000, 2000))
-    picture = Image.new(modes[how.value % len(modes)], sides[how.place % len(sides)])
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG" if picture.mode not in ("I", "F", "CMYK") else "TIFF")
-    content = bytearray(stream.getvalue())
-    if how.value % 3 == 0 and content.startswith(b"\x89PNG"):  # a header that claims more than there is
-        content[16:24] = (13_000).to_bytes(4, "big") * 2
-        content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
-    return bytes(content)
-
-
-def _npz(content: bytes, how: Spoil) -> bytes:
-    with np.load(io.BytesIO(content)) as stored:
-        arrays = {name: stored[name] for name in stored}
-    name = list(arrays)[how.place % len(arrays)]
-    shapes: list[Any] = [
-        np.zeros(shape, kind)
-        for shape in ((), (0,), (4,), (4, 1), (4, 8, 8), (4, 0, 0), (4, 8, 8, 3))
-        for kind in ("u1", "f4", "U2")
-    ]
-    arrays[name] = shapes[how.value % len(shapes)]
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
 
 
 class TooLong(BaseException):
@@ -528,6 +516,9 @@ def _content(path: Path) -> str:
     return "something" if os.path.lexists(path) else "nothing"
 
 
+FEW_STEPS = ClassifierConfig(num_steps=2, device="cpu")
+
+
 class InThisProcess(Processes):
     """In place of `workers.Processes`: starting a process takes longer than all the rest."""
 
@@ -537,11 +528,23 @@ class InThisProcess(Processes):
         run_experiment(sweep, sweep.experiments[0])
 
 
+@contextlib.contextmanager
+def shortened() -> Iterator[None]:
+    """In here, what takes long is little: no processes, few planted copies, classifiers of two steps."""
+    with (
+        mock.patch("cxrgan.experiments.workers.Processes", InThisProcess),
+        mock.patch("cxrgan.evaluation.audit.NUM_PLANTED", 2),
+        mock.patch("cxrgan.evaluation.utility.ClassifierConfig", return_value=FEW_STEPS),
+    ):
+        yield
+
+
 def search(world: World, minutes: float, report: Callable[[str, str, str], None]) -> int:
     """Draw cases for so long; `report` hears command, case and what was not as it should be. Returns how many."""
     end, tried = time.monotonic() + 60 * minutes, 0
     places = sorted({(file, command) for file, commands in FILES.items() for command in commands})
     flags = sorted({(command, flag) for command, found in NUMBERS.items() for flag in found})
+    columns = sorted({(command, flag) for command, found in COLUMNS.items() for flag in found})
     drawn = settings(
         max_examples=200, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
     )
@@ -567,9 +570,20 @@ def search(world: World, minutes: float, report: Callable[[str, str, str], None]
             if problem := fall_short(world, flag[0], *on_the_line(flag[1], token)):
                 report(flag[0], f"{flag[1]} {token!r:.60}", problem)
 
+    @drawn
+    @given(st.sampled_from(columns), names())
+    def in_columns(flag: tuple[str, str], name: str) -> None:
+        nonlocal tried
+        if time.monotonic() < end:
+            world.renew()
+            tried += 1
+            if problem := fall_short(world, flag[0], flag[1], name):
+                report(flag[0], f"{flag[1]} {name!r:.60}", problem)
+
     while time.monotonic() < end:
         in_files()
         in_numbers()
+        in_columns()
     return tried
 
 
@@ -588,10 +602,7 @@ if __name__ == "__main__":
         if seen[key] == 1:
             print(f"{command}: {case}: {problem}", file=sys.__stdout__, flush=True)
 
-    with tempfile.TemporaryDirectory() as folder:
-        import cxrgan.experiments.workers
-
-        cxrgan.experiments.workers.Processes = InThisProcess  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder, shortened():
         count = search(World(Path(folder)), asked.minutes, note)
     print(f"{count} cases tried, {len(found)} fell short, in {len(seen)} ways", file=sys.__stdout__)
     if asked.json:

@@ -56,7 +56,11 @@ ngf = 8
 ndf = 8
 """
 SWEEP = EXPERIMENT.format(name="a", seed=0) + EXPERIMENT.format(name="b", seed=1)
-SAME = (".npy", ".png", ".safetensors", "manifest.json", "diagnosis.json")
+SAME = (".npy", ".png", ".dcm", ".safetensors", "manifest.json", "diagnosis.json")
+MAKERS = ("prepare", "generate", "dicom", "labels", "scans")
+"""Commands that make a whole folder or nothing."""
+READERS = ("report", "evaluate", "audit")
+"""Commands that write a file in the folder that they are given."""
 LIMIT_S = 900  # of any one command
 
 
@@ -86,11 +90,28 @@ class Soak:
 
     def command(self, name: str, where: Path) -> list[str]:
         """The command line of this name that makes `where`."""
-        data = str(self.path("data"))
+        data, images = str(self.path("data")), str(self.path("generate"))
+        start = ["train", "--data", data, "--run", str(where), *SETTINGS, "--steps", str(STEPS)]
         return {
             "prepare": ["prepare", "phantom", "--num", "300", "--size", "32", "--out", str(where)],
-            "train": ["train", "--data", data, "--run", str(where), *SETTINGS, "--steps", str(STEPS)],
+            "train": start,
+            "start from": [*start, "--start-from", str(self.path("train"))],
             "generate": ["generate", str(self.path("train")), "--num", "200", "--out", str(where)],
+            "dicom": ["generate", str(self.path("train")), "--num", "200", "--format", "dicom", "--out", str(where)],
+            "labels": [
+                *["prepare", images, "--size", "32", "--labels", str(self.path("labels.csv")), "--out", str(where)],
+                *["--image-column", "file", "--label-column", "class", "--patient-column", "patient"],
+            ],
+            "scans": [
+                *["prepare", str(self.path("dicom")), "--size", "32", "--out", str(where)],
+                *["--patient-key", str(self.path("patients.key"))],
+            ],
+            "unseen": ["generate", str(self.path("train")), "--num", "60", "--seed", "1000", "--out", str(where)],
+            "audit": [
+                *["audit", images, "--data", data, "--held-out", str(self.path("unseen"))],
+                *["--pairs", str(where / "pairs.png")],
+            ],
+            "verify": ["verify", images, str(self.path("dicom")), "--generator", str(self.path("train"))],
             "report": ["report", str(self.path("train")), "--out", str(where / "page.html")],
             "evaluate": [
                 *["evaluate", str(self.path("train")), "--data", data, "--rulers", "domain"],
@@ -210,10 +231,10 @@ def check_same(one: Path, other: Path) -> None:
         raise Short(f"differ from those without a break: {', '.join(differ[:5])}")
 
 
-def go_on(soak: Soak, run: Path) -> list[str]:
+def go_on(soak: Soak, run: Path, name: str = "train") -> list[str]:
     """What goes on with a training, which may not have come to its config.json."""
     resume = ["train", "--resume", str(run)]
-    return resume if (run / "config.json").exists() else soak.command("train", run)
+    return resume if (run / "config.json").exists() else soak.command(name, run)
 
 
 def finish(soak: Soak, arguments: list[str]) -> None:
@@ -229,28 +250,18 @@ def finish(soak: Soak, arguments: list[str]) -> None:
 
 
 def kill_train(soak: Soak, here: Path) -> None:
-    """A training that is broken off one to three times."""
-    run = here / "run"
+    """A training, from nothing or from another run, that is broken off one to three times."""
+    run, name = here / "run", soak.random.choice(("train", "start from"))
     for _ in range(soak.random.randint(1, 3)):
-        soak.broken(go_on(soak, run), soak.seconds["train"])
-    finish(soak, go_on(soak, run))
+        soak.broken(go_on(soak, run, name), soak.seconds[name])
+    finish(soak, go_on(soak, run, name))
     check_no_halves(here)
-    check_same(run, soak.path("train"))
+    check_same(run, soak.path(name))
 
 
-def kill_prepare(soak: Soak, here: Path) -> None:
-    """A dataset: whole or not there; what a SIGKILL leaves goes with the next one."""
-    kill_maker(soak, here, "prepare")
-
-
-def kill_generate(soak: Soak, here: Path) -> None:
-    """Images: all or none."""
-    kill_maker(soak, here, "generate")
-
-
-def kill_maker(soak: Soak, here: Path, name: str) -> None:
-    """A command that makes a whole folder or nothing."""
-    out = here / "out"
+def kill_maker(soak: Soak, here: Path) -> None:
+    """A command that makes a whole folder or nothing; what a SIGKILL leaves goes with the next one."""
+    out, name = here / "out", soak.random.choice(MAKERS)
     number = soak.broken(soak.command(name, out), soak.seconds[name])
     if number != signal.SIGKILL:
         check_no_halves(here)
@@ -275,9 +286,19 @@ def kill_experiments(soak: Soak, here: Path) -> None:
     check_same(out, soak.path("experiments"))
 
 
+def kill_reader(soak: Soak, here: Path) -> None:
+    """A command that reads, and at its end may write a file."""
+    name = soak.random.choice(("audit", "verify"))
+    number = soak.broken(soak.command(name, here / "out"), soak.seconds[name])
+    if number != signal.SIGKILL:
+        check_no_halves(here)
+    finish(soak, soak.command(name, here / "out"))
+    check_no_halves(here)
+
+
 def limit_a_file(soak: Soak, here: Path) -> None:
     """No file may have more than some bytes, in any command that writes; then the limit is gone."""
-    name = soak.random.choice(("train", "prepare", "generate", "report", "evaluate"))
+    name = soak.random.choice(("train", *MAKERS, *READERS))
     out = here / "out"
     limit = int(10 ** soak.random.uniform(0, 6))
     check_full(soak.run(soak.command(name, out), limit=limit), out)
@@ -287,7 +308,7 @@ def limit_a_file(soak: Soak, here: Path) -> None:
 
 def fill_a_disk(soak: Soak, here: Path) -> None:
     """A disk of some hundred kilobytes, or some megabytes, that is made larger afterwards."""
-    name = soak.random.choice(("train", "prepare", "generate", "report", "evaluate"))
+    name = soak.random.choice(("train", *MAKERS, *READERS))
     out = here / "out"
     with small_disk(here, int(10 ** soak.random.uniform(4.2, 6.3))) as grow:
         ended = soak.run(soak.command(name, out))
@@ -302,9 +323,9 @@ def after_the_disk(soak: Soak, name: str, out: Path) -> None:
     if name == "train":
         finish(soak, go_on(soak, out))
         check_same(out, soak.path("train"))
-    elif name in ("report", "evaluate") or not out.exists():
+    elif name in READERS or not out.exists():
         finish(soak, soak.command(name, out))
-    if name in ("prepare", "generate"):
+    if name in MAKERS:
         check_same(out, soak.path(name))
     check_no_halves(out.parent)
 
@@ -353,6 +374,13 @@ def long_run(soak: Soak, steps: int) -> int:
     return breaks
 
 
+def write_labels(file: Path, images: Path) -> None:
+    """A table of the images of a folder, three a patient."""
+    found = sorted(path for path in images.rglob("*.png") if path.parent != images)
+    lines = [f"{path.name},{path.parent.name},patient {place // 3}" for place, path in enumerate(found)]
+    file.write_text("\n".join(["file,class,patient", *lines]) + "\n")
+
+
 def main() -> int:
     """Soak for the minutes asked for; exit status 1 if anything fell short."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -367,9 +395,12 @@ def main() -> int:
         soak = Soak(Path(folder).resolve(), random.Random(asked.seed))
         soak.path("sweep.toml").write_text(SWEEP)
         assert soak.run(soak.command("prepare", soak.path("data"))).status == 0
-        for name in ("train", "prepare", "generate", "experiments"):
+        for name in ("train", "prepare", "generate", "dicom", "unseen"):
             soak.whole(name)
-        trials = [kill_train, kill_prepare, kill_generate, kill_experiments, limit_a_file]
+        write_labels(soak.path("labels.csv"), soak.path("generate"))
+        for name in ("labels", "scans", "audit", "verify", "start from", "experiments"):
+            soak.whole(name)
+        trials = [kill_train, kill_maker, kill_reader, kill_experiments, limit_a_file]
         trials += [fill_a_disk] if can_mount(soak.path("disk")) else []
         end = time.monotonic() + 60 * asked.minutes
         while time.monotonic() < end:

@@ -331,6 +331,15 @@ def test_files_without_pixels_and_damaged_ones_are_set_aside(tmp_path: Path) -> 
             DicomImage(tmp_path / "d.dcm").load()
 
 
+@pytest.mark.parametrize("frames", [1, 20])
+def test_bytes_behind_the_pixels_do_not_count(frames: int, tmp_path: Path) -> None:
+    file = write_dicom(tmp_path / "a.dcm", GREY)
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData += bytes(GREY.size * frames)
+    dataset.save_as(file)
+    np.testing.assert_array_equal(DicomImage(file).load(), GREY)
+
+
 def test_damaged_compressed_pixels_end_no_process(tmp_path: Path) -> None:
     """GDCM aborts on such files, and with it everything."""
     rng = np.random.default_rng(1)

@@ -305,6 +305,14 @@ def test_folders_give_the_split_where_the_table_has_none_and_never_the_class(tmp
     }
 
 
+def test_a_column_with_a_comma_in_its_name_can_be_chosen(tmp_path: Path) -> None:
+    root = touch(tmp_path / "source", "1.png", "2.png")
+    file = table(tmp_path / "t.csv", 'f,"state, main",a,b', "1.png,ill,1,0", "2.png,well,0,1")
+    for asked, labels in {"state, main": ["ill", "well"], "a, b": ["a", "b"], "a": ["a", "no a"]}.items():
+        source = folder_source(root, read_labels(LabelTable((file,), image_column="f", label_columns=(asked,))))
+        assert sorted(record.label or "" for record in source.records) == labels
+
+
 def test_rows_without_files_and_files_without_rows_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -319,8 +327,8 @@ def test_rows_without_files_and_files_without_rows_are_named(
     assert main([*arguments, "--image-column", "f", "--label-column", "l"]) == 0
     captured = capsys.readouterr()
     said = " ".join((captured.out + captured.err).split())
-    assert "2 rows of t.csv have no file: 8.png, 9.png" in said
-    assert "4 files have no row in t.csv: 0.png, 1.png, 2.png and 1 more" in said
+    assert "rows of t.csv without a file: 2 (8.png, 9.png)" in said
+    assert "files without a row in t.csv: 4 (0.png, 1.png, 2.png and 1 more)" in said
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert {item["origin"]: item["reason"] for item in manifest["rejected"]} == {
         "8.png": "a row of t.csv without a file",
@@ -378,7 +386,7 @@ def test_rare_combinations_are_named_and_set_aside(
         "6.png": "c is not among the 2 most common labels",
     }
     captured = capsys.readouterr()
-    assert "2 labels are left out with their 2 images" in " ".join((captured.out + captured.err).split())
+    assert "labels left out with their 2 images" in " ".join((captured.out + captured.err).split())
 
 
 def test_a_row_that_fits_several_files_labels_none(tmp_path: Path) -> None:

@@ -488,16 +488,16 @@ def test_few_training_images_are_warned_of(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_summary_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
-    files = {f"train/A/bad{index}.png": b"" for index in range(7)}
+    files = {f"train/A/bad{index}.png": b"" for index in range(7)} | {"test/B/z.txt": b"no picture"}
     source = write(tmp_path / "xrays", files)
     chests(source, "train/A/IM-0001-0001.png", "train/A/b.png", "test/B/c.png")
     assert summary(prepare(str(source), tmp_path / "out", 32)).splitlines() == [
         "xrays: 3 images, 32 x 32 pixels (crop)",
         "  train      2: 2 A; named patients: 1",
         "  test       1: 1 B; named patients: 0",
-        "files left out: 7",
-        *(f"  train/A/bad{index}.png: the file is empty" for index in range(5)),
-        "  and 2 more, in manifest.json",
+        "files left out: 8",
+        "  7: the file is empty (train/A/bad0.png)",
+        "  1: not an image, or of an unknown format (test/B/z.txt)",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tiny import TINY, write_tiny_dataset
 
 import cxrgan
@@ -18,7 +20,7 @@ from cxrgan.cli.main import main
 from cxrgan.data.phantom import CLASSES, phantom
 from cxrgan.data.prepare import prepare
 from cxrgan.errors import UserError
-from cxrgan.evaluation.audit import FALSE_ALARM, NOTE, SEARCHES, Audit, Searches
+from cxrgan.evaluation.audit import FALSE_ALARM, NOTE, SEARCHES, Audit, Searches, check_pairs_file
 from cxrgan.evaluation.chance import tail_threshold
 from cxrgan.evaluation.copies import PATCHES
 from cxrgan.evaluation.planted import KINDS, PART_KINDS, WHOLE_KINDS, plant
@@ -172,6 +174,19 @@ def test_the_picture_of_pairs_says_that_it_shows_patients_and_replaces_nothing_e
     assert Image.open(file).info["Description"] == NOTE
     with pytest.raises(UserError, match="no picture of pairs"):
         cxrgan.audit(with_copies, data, pairs=with_copies / "000.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
+@pytest.mark.filterwarnings("error")
+def test_the_picture_of_pairs_replaces_no_fifo_and_no_damaged_picture(tmp_path: Path) -> None:
+    fifo, damaged, info = tmp_path / "a.png", tmp_path / "b.png", PngInfo()
+    os.mkfifo(fifo)
+    info.add_text("Description", "a" * 2**21, zip=True)
+    Image.new("L", (32, 32)).save(damaged, pnginfo=info)
+    Image.new("1", (10_000, 10_000)).save(huge := tmp_path / "c.png")
+    for file in (fifo, damaged, huge):
+        with pytest.raises(UserError, match="no picture of pairs"):
+            check_pairs_file(file)
 
 
 def test_the_command_tells_copies_by_its_exit_status(

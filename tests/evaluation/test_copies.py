@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cxrgan.evaluation import copies
-from cxrgan.evaluation.copies import PATCHES, WHOLE, Matches, Window, find_copies, patient_codes
+from cxrgan.evaluation.copies import MIRRORED, PATCHES, WHOLE, Matches, Window, find_copies, patient_codes
 
 RANDOM = np.random.default_rng(0)
 
@@ -35,6 +35,14 @@ def test_shifted_and_brightened_copies_name_their_originals() -> None:
 
 def test_a_shift_beyond_the_window_is_no_match() -> None:
     assert look(np.roll(TRAIN[:20], 12, 1)).evidence.max() < 1
+
+
+def test_a_mirror_image_names_its_original() -> None:
+    mirrored = np.roll(TRAIN[5:25], (2, -3), (1, 2))[:, :, ::-1] // 2 + 90
+    found = look(mirrored, MIRRORED)
+    np.testing.assert_array_equal(found.train, np.arange(5, 25))
+    assert found.evidence.min() > 2 > 1 > look(mirrored).evidence.max()
+    assert look(TRAIN[5:25], MIRRORED).evidence.max() < 1
 
 
 def test_a_pasted_part_is_found_where_it_is() -> None:

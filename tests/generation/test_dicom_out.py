@@ -200,6 +200,11 @@ def dark(ds: Any) -> None:
             "differs",
             "it has another PhotometricInterpretation",
         ),
+        (
+            lambda ds: ds.update({"WindowCenter": 10, "WindowWidth": 20}),
+            "differs",
+            "it has another WindowCenter, WindowWidth",
+        ),
         (dark, "differs", "another image"),
         (lambda ds: paste(ds, seeds=[6]), "differs", "another image"),
         (lambda ds: paste(ds, labels=["NORMAL"]), "differs", "pixels differ"),

@@ -20,6 +20,7 @@ from cxrgan.cli.main import main
 from cxrgan.generation.difference import difference
 from cxrgan.generation.generator import TrainedGenerator, load_generator
 from cxrgan.generation.provenance import Origin
+from cxrgan.generation.readers import find_files
 from cxrgan.generation.verify import Verdict, verify
 from cxrgan.generation.writers.png import write_pngs
 
@@ -114,9 +115,10 @@ def resized(image: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
         (lambda image: image ^ 1, "4096 of 4096 pixels differ, by up to 1 grey level: more than rounding"),
         (lambda image: image // 2 + 60, "the same picture, recompressed, filtered, or made in less precision"),
         (jpeg, "the same picture, recompressed"),
-        (lambda image: 255 - image, "another image, so its seed, class or truncation is not what it says"),
-        (lambda image: image[:, ::-1], "another image"),
-        (lambda image: np.zeros_like(image), "another image"),
+        (lambda image: 255 - image, "the same picture, inverted"),
+        (lambda image: image[:, ::-1], "the same picture, mirrored"),
+        (lambda image: image[::-1, ::-1], "the same picture, upside down"),
+        (lambda image: np.zeros_like(image), "another image, so its seed, class or truncation is not what it says"),
         (
             lambda image: image[4:60, 10:],
             "it has 56 x 54 pixels, not 64 x 64: cropped to rows 4 to 59, columns 10 to 63",
@@ -151,7 +153,7 @@ def test_changed_pixels_are_found_and_named(
             "it names another licence than the generator, which has: Trained on images under",
         ),
         ({"shows": "grid"}, "it has 64 x 64 pixels, not 68 x 68"),
-        ({"shows": "interpolation", "seeds": [3, SEED]}, "does not make what it says: cannot interpolate"),
+        ({"shows": "interpolation", "seeds": [3, SEED]}, "it has 64 x 64 pixels, not 68 x 134: cropped"),
     ],
 )
 def test_lies_about_the_origin_are_caught(changes: dict[str, object], words: str, honest: Path) -> None:
@@ -195,6 +197,31 @@ def test_rounding_is_said_and_more_than_rounding_is_not_believed(honest: Path) -
     redraw(honest, nudge(4))  # back
     redraw(honest, nudge(5))
     assert judged(honest).outcome == "differs"
+
+
+def test_every_crop_is_placed() -> None:
+    image = np.random.default_rng(0).integers(0, 2, (24, 20), dtype=np.uint8)
+    for top, left, height, width in [(0, 0, 24, 19), (5, 3, 12, 14), (14, 10, 10, 10)]:
+        found = difference(image[top : top + height, left : left + width], image)
+        box = f"cropped to rows {top} to {top + height - 1}, columns {left} to {left + width - 1}"
+        assert found.endswith(box)
+    assert difference(image[:, :10][:, ::-1], image).endswith("another image")
+
+
+def test_a_strip_that_is_none_costs_no_images(
+    generator: TrainedGenerator, honest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def interpolate(self: TrainedGenerator, seeds: object, num: int, *_: object, **__: object) -> "NDArray[np.uint8]":
+        asked.append(num)
+        return self.sample(num).images
+
+    monkeypatch.setattr(TrainedGenerator, "interpolate", interpolate)
+    wide = Image.new("L", (2**20, 1))
+    save(honest, wide, shows="interpolation", seeds=[1, 2])
+    assert judged(honest).outcome == "differs"
+    assert asked == [2]
 
 
 def test_differences_are_counted() -> None:
@@ -251,8 +278,8 @@ def test_images_from_before_carry_no_provenance(
     assert capsys.readouterr().out.endswith("4 no provenance\n")
 
 
-def bomb() -> bytes:
-    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+def bomb(side: int = 60000) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -270,6 +297,7 @@ def bomb() -> bytes:
         ("a.npz", b""),
         ("a.dcm", b"\0" * 128 + b"DICM"),
         ("a.gif", b"GIF89a"),
+        ("gone", None),
         ("gone.png", None),
     ],
 )
@@ -282,8 +310,26 @@ def test_what_cannot_be_read_is_one_line_and_the_status_2(
     first, second, total = capsys.readouterr().out.splitlines()
     assert ": unreadable: " in first
     assert name in first
+    assert ("there is no file" in first) == (content is None)
     assert ": proven: " in second
     assert total == "1 unreadable, 1 proven"
+
+
+def test_a_picture_of_another_kind_is_named_and_not_its_object(tmp_path: Path) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "a.png", "JPEG")
+    assert judged(tmp_path / "a.png").why.startswith(f"cannot read {tmp_path / 'a.png'}: it is no PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_large_picture_is_one_line_without_warnings(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(bomb(13000))
+    assert "13000 x 13000 pixels" in judged(tmp_path / "a.png").why
+
+
+def test_folders_named_as_files_are_looked_into(honest: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    shutil.copy(honest, tmp_path / "folder.png" / "inside.png")
+    assert find_files([tmp_path]) == [tmp_path / "folder.png" / "inside.png", honest]
 
 
 def test_what_a_library_says_of_a_damaged_file_is_kept_short(generator: TrainedGenerator, tmp_path: Path) -> None:

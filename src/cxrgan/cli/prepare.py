@@ -72,7 +72,7 @@ class Prepare:
             if any(columns):
                 raise UserError("columns are named, but no table; give one with --labels FILE.csv")
             return None
-        chosen = tuple(name.strip() for name in (self.label_column or "").split(",") if name.strip())
+        chosen = (self.label_column,) if self.label_column else ()
         return LabelTable(self.labels, self.image_column, chosen, self.patient_column, self.split_column)
 
 

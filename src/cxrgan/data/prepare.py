@@ -39,7 +39,7 @@ SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of a split made here
 FEW_IMAGES = 64  # a usual batch
 UNLABELLED = "unlabelled"
 ENTRY_BYTES = 1000  # of an image beside its pixels: its entry in the manifest, in memory and on the disk
-NUM_SHOWN = 5  # rejected files in the summary
+NUM_SHOWN = 5  # reasons in the summary, and files of one of them
 
 
 class ImageEntry(TypedDict):
@@ -168,9 +168,11 @@ def summary(manifest: Manifest) -> str:
     rejected = manifest["rejected"]
     if rejected:
         lines.append(f"files left out: {len(rejected)}")
-        lines += [f"  {item['origin']}: {item['reason']}" for item in rejected[:NUM_SHOWN]]
-        if len(rejected) > NUM_SHOWN:
-            lines.append(f"  and {len(rejected) - NUM_SHOWN} more, in manifest.json")
+        reasons = Counter(item["reason"] for item in rejected).most_common()
+        first = {item["reason"]: item["origin"] for item in reversed(rejected)}
+        lines += [f"  {count}: {reason} ({first[reason]})" for reason, count in reasons[:NUM_SHOWN]]
+        if len(reasons) > NUM_SHOWN:
+            lines.append(f"  and for {len(reasons) - NUM_SHOWN} other reasons, in manifest.json")
     return "\n".join(lines)
 
 

@@ -5,9 +5,9 @@ images of other patients, so that as many of them would be taken for copies with
 What such a search is worth is measured: copies are planted among the images, and those that are found are counted.
 """
 
-import contextlib
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from PIL import Image
 from cxrgan.data.dataset import load_held_out, read_manifest
 from cxrgan.errors import UserError
 from cxrgan.evaluation.chance import Interval, tail_threshold, wilson
-from cxrgan.evaluation.copies import PATCHES, WHOLE, Matches, Window, find_copies, patient_codes
+from cxrgan.evaluation.copies import MIRRORED, PATCHES, WHOLE, Matches, Window, find_copies, patient_codes
 from cxrgan.evaluation.features import cache_folder, extract
 from cxrgan.evaluation.nearness import Nearness, Side, nearness
 from cxrgan.evaluation.planted import KINDS, plant
@@ -45,7 +45,7 @@ NUM_PLANTED = 50  # copies of each kind
 NUM_PAIRS = 16
 MIN_HELD_OUT = 50
 MIN_TRAIN = 2
-SEARCHES = {"whole image": WHOLE, "part of an image": PATCHES}
+SEARCHES = {"whole image": WHOLE, "mirror image": MIRRORED, "part of an image": PATCHES}
 NOTE = "Real patients beside synthetic images. Not to be shared."
 
 
@@ -161,11 +161,18 @@ def check_pairs_file(file: Path) -> None:
     """UserError unless `file` is a .png that is new, or an earlier picture of pairs."""
     if file.suffix.lower() != ".png" or file.is_dir():
         raise UserError(f"--pairs {file} is not a .png file; give one such as audit-pairs.png")
-    if os.path.lexists(file):
-        with contextlib.suppress(OSError), Image.open(file) as picture:
-            if picture.info.get("Description") == NOTE:
-                return
+    if os.path.lexists(file) and not _shows_pairs(file):
         raise UserError(f"--pairs {file} is no picture of pairs; it is not overwritten, give another file")
+
+
+def _shows_pairs(file: Path) -> bool:
+    if not file.is_file():  # to open a FIFO is to wait
+        return False
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:  # of one that claims to be huge
+            return bool(picture.info.get("Description") == NOTE)
+    except Exception:  # Pillow's readers raise about every type there is on damaged files
+        return False
 
 
 def examine(images: ImageSet, train: ImageSet, held_out: ImageSet, *, seed: int) -> "tuple[Audit, NDArray[np.uint8]]":

@@ -9,7 +9,7 @@ prefers typical images, which have near neighbours, is not taken for one that co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -45,9 +45,12 @@ class Window:
     """Cells from one part to the next."""
     shift: int
     """Pixels of `SIZE` that a part may be shifted, up to which in each direction."""
+    is_mirrored: bool = False
+    """Whether images are mirrored, left to right, before they are compared."""
 
 
 WHOLE = Window(side=SIZE // CELL - 2 * MARGIN, stride=1, shift=3)
+MIRRORED = replace(WHOLE, is_mirrored=True)
 PATCHES = Window(side=8, stride=4, shift=2)
 
 
@@ -87,7 +90,7 @@ def find_copies(
     `own` (N,) names patients with whose training images an image is not compared. The cost is that of N x T x
     (parts x shifts) correlations, in float32, and does not depend on M.
     """
-    queries = band(images)
+    queries = band(images[:, :, ::-1] if window.is_mirrored else images)
     num, parts = len(images), _parts(queries[:1], window).shape[1]
     best = torch.full((num, parts, 0), -1.0), torch.zeros((num, parts, 0), dtype=torch.int64)
     with ProgressBar(title, num * -(-len(train) // BLOCK)) as bar:

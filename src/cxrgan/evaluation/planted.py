@@ -41,6 +41,10 @@ def _shifted(copied: "Floats", other: "Floats", random: np.random.Generator) -> 
     return padded[most + down :, most + right :][: len(copied), : len(copied)]
 
 
+def _mirrored(copied: "Floats", other: "Floats", random: np.random.Generator) -> "Floats":
+    return copied[:, ::-1]
+
+
 def _brightened(copied: "Floats", other: "Floats", random: np.random.Generator) -> "Floats":
     return CONTRAST * copied + BRIGHTNESS
 
@@ -68,6 +72,7 @@ def _pasted(height: float, width: float) -> "Kind":
 WHOLE_KINDS: Mapping[str, "Kind"] = {
     "exact": _exact,
     "shifted": _shifted,
+    "mirrored": _mirrored,
     "brightened": _brightened,
     "noised": _noised,
     "blended": _blended,

@@ -33,14 +33,18 @@ def difference(found: "NDArray[np.uint8]", made: "NDArray[np.uint8]") -> str:
         return f"{said}more than rounding; noise was added, or it was made in less precision or truncated otherwise"
     if _correlation(found, made) >= ALIKE:
         return f"{said}the same picture, recompressed, filtered, or made in less precision or truncated otherwise"
+    for view, words in ((found[:, ::-1], "mirrored"), (found[::-1, ::-1], "upside down"), (255 - found, "inverted")):
+        if _correlation(view, made) >= ALIKE:
+            return f"{said}the same picture, {words}"
     return f"{said}another image, so its seed, class or truncation is not what it says"
 
 
 def _other_size(found: "NDArray[np.uint8]", made: "NDArray[np.uint8]") -> str:
     (height, width), (rows, columns) = found.shape, made.shape
     said = f"it has {height} x {width} pixels, not {rows} x {columns}: "
-    for top in range(rows - height + 1):
-        for left in range(columns - width + 1):
+    if height <= rows and width <= columns:
+        first, last = made[: rows - height + 1, : columns - width + 1], made[height - 1 :, width - 1 :]
+        for top, left in np.argwhere((first == found[0, 0]) & (last == found[-1, -1])):
             if np.array_equal(made[top : top + height, left : left + width], found):
                 return f"{said}cropped to rows {top} to {top + height - 1}, columns {left} to {left + width - 1}"
     resized = np.asarray(Image.fromarray(found).resize((columns, rows), Image.Resampling.LANCZOS))

@@ -1,7 +1,9 @@
 """A PNG, DICOM or npz file of generated images -> their pixels, and what it says of them. No file is trusted."""
 
 import io
+import os
 import textwrap
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cxrgan.errors import UserError
 from cxrgan.fields import printable, read_bytes
@@ -27,7 +29,10 @@ MAX_UNPACKED = 2**30  # bytes of an npz; 16,000 images of 256 pixels
 MEND = "give a file that `cxrgan generate` wrote"
 KEPT = ("SyntheticData", "PatientName", "PatientID", "Modality", "ConversionType", "ContentQualification")
 """Attributes by which a DICOM file says that it shows no patient: they must stay as they were written."""
-SHOWN_AS = ("PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence")
+SHOWN_AS = (
+    *("PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape"),
+)
 """Attributes that decide how its pixels are seen."""
 
 
@@ -54,7 +59,9 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         inside = (
-            sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+            sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.is_dir())
+            if path.is_dir()
+            else [path]
         )
         if not inside:
             raise UserError(f"{path} holds no {', '.join(SUFFIXES)} file; {MEND}")
@@ -64,6 +71,8 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 def read_picture(file: Path) -> Picture:
     """What a file holds; UserError where it cannot be read, or what it says of itself is no provenance."""
+    if not os.path.lexists(file):
+        raise UserError(f"there is no file {file}; {MEND}")
     readers = {".png": _read_png, ".dcm": _read_dicom, ".npz": _read_npz}
     if file.suffix.lower() not in readers:
         raise UserError(f"cannot read {file}: only {', '.join(SUFFIXES)} files carry what can be proved; {MEND}")
@@ -71,11 +80,14 @@ def read_picture(file: Path) -> Picture:
         require_pydicom()
     try:
         content = read_bytes(file, MAX_BYTES, mend=MEND)
-        return readers[file.suffix.lower()](content, file)
+        with warnings.catch_warnings(action="ignore"):  # of large pictures and odd values: the verdict says what counts
+            return readers[file.suffix.lower()](content, file)
     except FileNotFoundError:
-        raise UserError(f"there is no file {file}; {MEND}") from None
+        raise UserError(f"there is nothing at the end of the link {file}; {MEND}") from None
     except UserError:
         raise
+    except UnidentifiedImageError:
+        raise UserError(f"cannot read {file}: it is no PNG, whatever its name says; {MEND}") from None
     except Exception as error:  # Pillow, pydicom and numpy raise about every type there is on damaged files
         said = textwrap.shorten(printable(str(error)), 160, placeholder=" ...") or type(error).__name__
         raise UserError(f"cannot read {file}: {said}; {MEND}") from error

@@ -137,7 +137,9 @@ def _images(
 
 def _sheet(generator: TrainedGenerator, truncation: float, picture: Picture) -> "NDArray[np.uint8] | UserError":
     """An interpolation, or a mixture."""
-    num, label = (picture.images.shape[2] - GAP) // (generator.config.image_size + GAP), picture.labels[0] or None
+    size, (height, width) = generator.config.image_size, picture.images.shape[1:]
+    is_strip = height == size + 2 * GAP  # nothing else says how many images there are to be made
+    num, label = (width - GAP) // (size + GAP) if is_strip else 2, picture.labels[0] or None
     try:
         if picture.shows == "mixture":
             images = generator.mix(picture.seeds, label, truncation=truncation)

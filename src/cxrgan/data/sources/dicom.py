@@ -196,7 +196,7 @@ def _decoded(dataset: "Dataset") -> "NDArray[Any]":
             raise Unusable(f"compressed as {_known_name(syntax)}, for which there is no decoder here; {INSTALL}")
         _check_codestream(dataset)
     try:
-        return codecs.decompressed(dataset) if syntax.is_encapsulated else pixel_array(dataset)
+        return codecs.decompressed(dataset) if syntax.is_encapsulated else pixel_array(dataset, index=0)
     except Exception as error:  # as above
         raise Unusable(f"its pixels cannot be decoded: {_known_name(syntax)}") from error
 

@@ -37,7 +37,8 @@ class LabelTable:
     """Path of an image, or its name, or that without suffix."""
     label_columns: tuple[str, ...] = ()
     """A column that names the class; or one finding, which makes two classes, with it and without; or several, of which
-    each combination is a class. A finding is a column of 1, 0, -1 (uncertain) or nothing, or a word in a list."""
+    each combination is a class. A finding is a column of 1, 0, -1 (uncertain) or nothing, or a word in a list. A text
+    that is no column may name several, with commas between them."""
     patient_column: str | None = None
     split_column: str | None = None
 
@@ -115,8 +116,8 @@ class Labels:
         of_record, fileless, ambiguous = self._matched(records)
         known = of_record.keys() | ambiguous
         rowless = [record.origin for place, record in enumerate(records) if place not in known]
-        _tell(f"rows of {self.name} have no file", sorted(fileless))
-        _tell(f"files have no row in {self.name}", sorted(rowless))
+        _tell(f"rows of {self.name} without a file", sorted(fileless))
+        _tell(f"files without a row in {self.name}", sorted(rowless))
         rejected = [Rejected(name, f"a row of {self.name} without a file") for name in sorted(fileless)]
         rejected += [Rejected(origin, f"no row in {self.name}") for origin in rowless]
         rejected += [
@@ -203,7 +204,7 @@ class Labels:
         kept, rare = set(ranked[:MOST_CLASSES]), ranked[MOST_CLASSES:]
         num = sum(counts[label] for label in rare)
         _tell(
-            f"labels are left out with their {num:,} images, since only the {MOST_CLASSES} most common are kept "
+            f"labels left out with their {num:,} images, since only the {MOST_CLASSES} most common are kept "
             "(choose findings with --label-column)",
             [f"{label} ({counts[label]})" for label in rare],
         )
@@ -259,6 +260,7 @@ def _layout(tables: Sequence[Table], asked: LabelTable) -> Layout:
 
 def _question(tables: Sequence[Table], layout: Layout, chosen: tuple[str, ...]) -> Question:
     """How the chosen columns, or findings, are read: by all that stands in them."""
+    chosen = tuple(name for text in chosen for name in _chosen(text, tables))
     if not chosen and layout.label is None:
         raise UserError(
             f"{tables[0].file} ({layout.name}) has a column for each finding: choose one or several with "
@@ -278,6 +280,13 @@ def _question(tables: Sequence[Table], layout: Layout, chosen: tuple[str, ...]) 
     if words:
         _check_words(tables, layout, words)
     return Question(flags, texts, words, layout.label if words else None, layout.called)
+
+
+def _chosen(text: str, tables: Sequence[Table]) -> list[str]:
+    """The columns or findings that a text names: itself where it is a column, else those between its commas."""
+    if all(text in table.columns for table in tables):
+        return [text]
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def _values(tables: Sequence[Table], column: str) -> set[str]:
@@ -343,4 +352,4 @@ def _class_name(text: str) -> str:
 def _tell(what: str, names: Sequence[str]) -> None:
     if names:
         more = f" and {len(names) - NUM_SHOWN:,} more" if len(names) > NUM_SHOWN else ""
-        warn(f"{len(names):,} {what}: {', '.join(names[:NUM_SHOWN])}{more}")
+        warn(f"{what}: {len(names):,} ({', '.join(names[:NUM_SHOWN])}{more})")
