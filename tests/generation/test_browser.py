@@ -320,6 +320,11 @@ def test_in_chromium_the_gallery_leads_to_its_seeds(browser: "Browser", exported
         page.wait_for_selector("#image[aria-label*='0.05 up']")
 
 
+def stand_in(page: "Page", url: str, content: bytes) -> None:
+    """Answer for the CDN, which is not asked."""
+    page.route(url, lambda route: route.fulfill(body=content, headers={"access-control-allow-origin": "*"}))
+
+
 @pytest.mark.parametrize("tampered", [False, True])
 def test_in_chromium_the_runtime_of_the_cdn_is_taken_only_as_it_was_pinned(
     tampered: bool, browser: "Browser", exported: Path, ort_web: Path, tmp_path: Path
@@ -334,10 +339,7 @@ def test_in_chromium_the_runtime_of_the_cdn_is_taken_only_as_it_was_pinned(
     with served(out) as address:
         page = browser.new_context().new_page()
         for name in (SCRIPT, PROGRAM):
-            content = (ort_web / "dist" / name).read_bytes() + b" " * (tampered and name == SCRIPT)
-            page.route(CDN + name, lambda route, content=content: route.fulfill(
-                body=content, headers={"access-control-allow-origin": "*"}
-            ))  # fmt: skip
+            stand_in(page, CDN + name, (ort_web / "dist" / name).read_bytes() + b" " * (tampered and name == SCRIPT))
         page.goto(address)
         page.wait_for_selector("#status.warning" if tampered else READY, timeout=120_000)
         if tampered:
