@@ -17,6 +17,7 @@ ORDER = (
     "runs",
     "reports",
     "generation.provenance",
+    "generation.latents",
     "generation.writers",
     "generation",
     "training.doctor",

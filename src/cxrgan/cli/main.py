@@ -18,6 +18,7 @@ from cxrgan.cli.demo import Demo
 from cxrgan.cli.doctor import Doctor
 from cxrgan.cli.evaluate import Evaluate
 from cxrgan.cli.experiments import Experiments
+from cxrgan.cli.export import Export
 from cxrgan.cli.generate import Generate
 from cxrgan.cli.prepare import Prepare
 from cxrgan.cli.push import Push
@@ -88,6 +89,7 @@ COMMANDS = {
     "doctor": Doctor,
     "report": Report,
     "push": Push,
+    "export": Export,
     "web": Web,
     "experiments": Experiments,
     "train-domain": TrainDomain,
