@@ -295,7 +295,7 @@ def begin(
     Where torchrun started the `processes` anew after one died, the folder of the run is there already.
     """
     folder = RunFolder(run)
-    if processes.restarts and folder.config_file.exists():
+    if processes.any(bool(processes.restarts)) and folder.config_file.exists():
         return folder
     check_shares(config, processes)
     if time is not None:

@@ -6,6 +6,7 @@ DistributedDataParallel: a step asks D several times, and a gradient penalty dif
 """
 
 import contextlib
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Batch = TypeVar("Batch", Tensor, "NDArray[Any]")
 
 PATIENCE = timedelta(hours=1)  # for the others, who wait while the first measures; one that dies is noticed at once
+
+_meetings = itertools.count()  # of this process with the others
 
 
 class PeerLost(RunError):
@@ -121,7 +124,7 @@ def joined(device: Device) -> Iterator[Processes]:
             stack.enter_context(warnings.catch_warnings(action="ignore"))
         try:
             if processes.size > 1:
-                _join(choose_device(device), place)
+                _join(processes, choose_device(device), place)
             yield processes
         except UserError as error:
             if place == 0 or isinstance(error, PeerLost):
@@ -131,7 +134,7 @@ def joined(device: Device) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-def _join(device: Device, place: int) -> None:
+def _join(processes: Processes, device: Device, place: int) -> None:
     if device == "mps":
         raise UserError("several processes cannot train on mps; use --device cpu, or a single process")
     if device == "cuda":
@@ -142,10 +145,24 @@ def _join(device: Device, place: int) -> None:
                 f"use --nproc-per-node {there}"
             )
         torch.cuda.set_device(place)  # which "cuda" means from now on
+    _meet(processes, "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+
+
+def _meet(processes: Processes, backend: str) -> None:
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+        store, _, _ = next(dist.rendezvous("env://"))  # type: ignore[no-untyped-call]
+        # on one machine torchrun keeps its store, with the addresses of those before; over several, c10d has a new one
+        alone_here = os.environ["LOCAL_WORLD_SIZE"] == os.environ["WORLD_SIZE"]
+        meeting = f"{processes.restarts if alone_here else 0} {next(_meetings)}"
+        dist.init_process_group(
+            backend,
+            store=dist.PrefixStore(meeting, store),
+            rank=processes.rank,
+            world_size=processes.size,
+            timeout=PATIENCE,
+        )
     except RuntimeError as error:
-        raise _lost() from error
+        raise PeerLost(f"cannot reach the other processes: {str(error).splitlines()[0]}") from error
 
 
 def check_shares(config: TrainConfig, processes: Processes) -> None:

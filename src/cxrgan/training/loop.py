@@ -513,10 +513,12 @@ def _stop_requests(processes: Processes) -> Iterator[threading.Event]:
 
     for number in previous:
         signal.signal(number, request)
+    going_down = by_torchrun
     try:
         yield stop
+        going_down = by_torchrun and stop.is_set()
     finally:
-        if not (by_torchrun and stop.is_set()):
+        if not going_down:  # torchrun's signal to the others of one that died may still come
             restore()
 
 
