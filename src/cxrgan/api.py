@@ -40,7 +40,7 @@ from cxrgan.runs.grids import find_grids, read_grid
 from cxrgan.runs.log import History, LogReader
 from cxrgan.runs.results import read_evaluation
 from cxrgan.training.budget import check_disk, plan, seconds_of
-from cxrgan.training.distributed import ALONE, Processes, check_shares, joined
+from cxrgan.training.distributed import ALONE, Processes, check_together, joined
 from cxrgan.training.doctor.diagnose import Diagnosis, diagnose, diagnose_run, write_diagnosis
 from cxrgan.training.doctor.readings import Readings
 from cxrgan.training.loop import Evaluator, Observer, resolved, start
@@ -297,7 +297,7 @@ def begin(
     folder = RunFolder(run)
     if processes.any(bool(processes.restarts)) and folder.config_file.exists():
         return folder
-    check_shares(config, processes)
+    check_together(config, processes)
     if time is not None:
         config = in_time(config, dataset, time, run, processes)
     data = str(dataset.path.resolve())

@@ -165,13 +165,17 @@ def _meet(processes: Processes, backend: str) -> None:
         raise PeerLost(f"cannot reach the other processes: {str(error).splitlines()[0]}") from error
 
 
-def check_shares(config: TrainConfig, processes: Processes) -> None:
+def check_together(config: TrainConfig, processes: Processes) -> None:
     """UserError unless a batch, and the images of a penalty, fall into equal shares of whole groups."""
+    if processes.size == 1:
+        return
+    if config.compile:
+        raise UserError("--compile has not been tried with several processes; leave it out, or start a single one")
     group = BatchSpread.GROUP if config.model.networks == "stable" else 1
     least = group * processes.size
     penalised = {"penalty_images": min(config.penalty_images, config.batch_size)} if config.gradient_penalty else {}
     for name, size in {"batch_size": config.batch_size, **penalised}.items():
-        if processes.size > 1 and size % least:
+        if size % least:
             groups = f" in whole groups of {group} images" if group > 1 else ""
             raise UserError(
                 f"{name} is {size}, which {processes.size} processes cannot share equally{groups}; use a multiple of "

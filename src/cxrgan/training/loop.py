@@ -28,7 +28,7 @@ from cxrgan.runs.checkpoint import Progress, load_checkpoint, save_checkpoint
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import Best, Row, append_rows, cut_after
 from cxrgan.training.adapt import ADAPT_EVERY, adapted, overfitting
-from cxrgan.training.distributed import ALONE, PeerLost, Processes, check_shares
+from cxrgan.training.distributed import ALONE, PeerLost, Processes, check_together
 from cxrgan.training.inherit import ancestor_of, inherit
 from cxrgan.training.probe import Opinion, opinion, sample_health
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
@@ -73,7 +73,6 @@ def start(
     not fit the configuration, or the folder is not empty.
     """
     folder, config = RunFolder(path), resolved(config, dataset)
-    check_shares(config, processes)
     classes = class_counts(dataset) if config.conditional else {}
     source = RunFolder(start_from) if start_from else None
     ancestor = ancestor_of(source, config, classes) if source else None
@@ -165,7 +164,7 @@ def train(
         _check_same_data(info, dataset)
         _check_fits(config, dataset)
         _check_adapts(config, held_out)
-        check_shares(config, processes)
+        check_together(config, processes)
 
         device = torch.device(config.device)
         num_images = len(dataset.images)
