@@ -90,7 +90,7 @@ def in_a_process(rank: int, place: Path) -> None:
     for later in (two, ALONE):
         train_run(place, two, f"parts, then {later.size},", replace(config, steps=11))
         if later is two or two.is_first:
-            go_on(place / f"parts, then {later.size}, 2", config, place, later)
+            go_on(place, later, f"parts, then {later.size}, 2", STEPS)
     planned = begin(
         replace(config, steps=None),
         load_dataset(place / "data"),
@@ -126,12 +126,13 @@ def train_run(place: Path, processes: Processes, name: str, config: TrainConfig)
     """The run in the folder `NAME SIZE` of `place`."""
     path, dataset = place / f"{name} {processes.size}", load_dataset(place / "data")
     processes.once(lambda: loop.start(config, dataset, path, recipe=name, data="data", processes=processes))
-    go_on(path, RunFolder(path).read_info().config, place, processes)
+    go_on(place, processes, path.name, config.num_steps(len(dataset)))
 
 
-def go_on(path: Path, config: TrainConfig, place: Path, processes: Processes) -> None:
-    dataset, held_out = load_dataset(place / "data"), load_held_out(place / "data")
-    loop.train(RunFolder(path), config, dataset, (), None, held_out, processes)
+def go_on(place: Path, processes: Processes, name: str, steps: int) -> None:
+    folder, dataset, held_out = RunFolder(place / name), load_dataset(place / "data"), load_held_out(place / "data")
+    config = replace(folder.read_info().config, steps=steps)
+    loop.train(folder, config, dataset, (), None, held_out, processes)
 
 
 def difference(two: Processes, module: ModuleType, right: str, wrong: str) -> float:
@@ -197,9 +198,7 @@ def assert_same_weights(one: Path, two: Path, tolerance: float) -> None:
     for name in files:
         tensors = load_file(RunFolder(one).checkpoint(STEPS) / name)
         for key, value in load_file(RunFolder(two).checkpoint(STEPS) / name).items():
-            assert_close(
-                tensors[key], value, rtol=tolerance, atol=tolerance, msg=lambda text, key=key: f"{key}: {text}"
-            )
+            assert_close(tensors[key], value, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", CASES)

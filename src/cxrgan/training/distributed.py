@@ -79,6 +79,10 @@ class Processes:
         _add_up(count)
         return bool(count)
 
+    def wait(self) -> None:
+        """Until all are here."""
+        self.any(False)
+
     def of_first(self, value: float) -> float:
         """The value that the first process has."""
         if self.size == 1:

@@ -173,7 +173,9 @@ def train(
         sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
 
         players = new_players(config, device, processes)
+        processes.wait()  # for the first, which may still be writing the checkpoint of an earlier part
         progress = _restore(folder, info, players, config)
+        _check_same_start(progress.step, folder, processes)
         if num_steps < progress.step:
             raise UserError(f"{folder.path} is already at step {progress.step}; give --steps a higher number")
         best = Best()
@@ -341,6 +343,16 @@ def _restore(folder: RunFolder, info: RunInfo, players: Players, config: TrainCo
         optimizers=players.optimizers,
         config=config,
     )
+
+
+def _check_same_start(step: int, folder: RunFolder, processes: Processes) -> None:
+    """RunError in a process that sees another checkpoint than the first one."""
+    of_first = int(processes.of_first(step))
+    if step != of_first:
+        raise RunError(
+            f"a process finds {folder.path} at step {step}, the first one at step {of_first}; put the run folder where "
+            "all machines see the same files"
+        )
 
 
 def _warn_of_hole(last_logged: int, step: int, folder: RunFolder) -> None:
