@@ -40,6 +40,7 @@ from cxrgan.runs.grids import find_grids, read_grid
 from cxrgan.runs.log import History, LogReader
 from cxrgan.runs.results import read_evaluation
 from cxrgan.training.budget import check_disk, plan, seconds_of
+from cxrgan.training.distributed import ALONE, Processes, check_together, joined
 from cxrgan.training.doctor.diagnose import Diagnosis, diagnose, diagnose_run, write_diagnosis
 from cxrgan.training.doctor.readings import Readings
 from cxrgan.training.loop import Evaluator, Observer, resolved, start
@@ -101,12 +102,10 @@ def train(
     base = recipe if isinstance(recipe, TrainConfig) else named(name)
     base = base if recipe else fitted(base, dataset.image_size)
     config = with_values(settings or {}, base, where="settings")
-    with speaking(progress):
-        if time is not None:
-            config = in_time(config, dataset, time, Path(run))
-        source = None if start_from is None else Path(start_from)
-        folder = start(config, dataset, Path(run), recipe=name, data=str(dataset.path.resolve()), start_from=source)
-        carry_on(folder, folder.read_info().config, dataset, observers=observers)
+    source = None if start_from is None else Path(start_from)
+    with speaking(progress), joined(config.device) as processes:
+        folder = begin(config, dataset, Path(run), processes, recipe=name, time=time, start_from=source)
+        carry_on(folder, folder.read_info().config, dataset, processes, observers=observers)
     return Run(folder.path)
 
 
@@ -267,9 +266,9 @@ class Run:
         (`cxrgan.recipes.config.FREE_TO_CHANGE`). `data` is the new place of its dataset folder, if that was moved.
         """
         config = with_values(settings or {}, self.config, where="settings")
-        dataset = data_of(self.folder, data)
-        with speaking(progress):
-            carry_on(self.folder, config, dataset, observers=observers)
+        with speaking(progress), joined(config.device) as processes:
+            dataset = data_of(self.folder, data, processes)
+            carry_on(self.folder, config, dataset, processes, observers=observers)
         return self
 
     def __fspath__(self) -> str:
@@ -281,10 +280,38 @@ class Run:
         return f"Run({self.path}: {info.recipe}, step {self.step:,} of {self.num_steps:,}{time})"
 
 
+def begin(
+    config: TrainConfig,
+    dataset: Dataset,
+    run: Path,
+    processes: Processes,
+    *,
+    recipe: str,
+    time: str | None,
+    start_from: Path | None,
+) -> RunFolder:
+    """Make the folder of a new run (`training.loop.start`), as long as fits into `time` where that is given.
+
+    Where torchrun started the `processes` anew after one died, the folder of the run is there already.
+    """
+    folder = RunFolder(run)
+    if processes.any(bool(processes.restarts)) and folder.config_file.exists():
+        return folder
+    check_together(config, processes)
+    if time is not None:
+        config = in_time(config, dataset, time, run, processes)
+    data = str(dataset.path.resolve())
+    processes.once(
+        lambda: start(config, dataset, run, recipe=recipe, data=data, start_from=start_from, processes=processes)
+    )
+    return folder
+
+
 def carry_on(
     folder: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
+    processes: Processes = ALONE,
     *,
     observers: Sequence[Observer] = (),
     rulers: Sequence[Ruler] = ("domain",),
@@ -292,8 +319,12 @@ def carry_on(
     """Train the run in `folder` to the end of `config`, or until a signal: the last step done, and the diagnosis.
 
     Progress, plots, the doctor and `observers` watch. The measurements of `evaluate_every` are taken with those of
-    `rulers` that can be had. Raises what the loop raises, after the diagnosis, which is then a note of the error.
+    `rulers` that can be had. Raises what the loop raises, after the diagnosis, which is then a note of the error. Of
+    several `processes`, each of which calls this, the first does all that; the others train, and diagnose nothing.
     """
+    if not processes.is_first:
+        last = train_loop(folder, config, dataset, held_out=load_held_out(dataset.path), processes=processes)
+        return last, diagnose(Readings())
     num_steps, done = config.num_steps(len(dataset.images)), (folder.steps() or [0])[-1]
     evaluator = _evaluator(config, dataset, rulers)
     on_screen = f"{folder.read_info().recipe} on {config.device} in {config.precision}"
@@ -305,7 +336,8 @@ def carry_on(
         plots = Plots(folder, log, history, relativistic=relativistic)
         watching: list[Observer] = [line, Doctor(folder, log, readings, line), plots, *observers]
         try:
-            last = train_loop(folder, config, dataset, watching, evaluator, load_held_out(dataset.path))
+            held_out = load_held_out(dataset.path)
+            last = train_loop(folder, config, dataset, watching, evaluator, held_out, processes)
         except RunError as error:
             with contextlib.suppress(OSError, UserError):  # a full disk takes no diagnosis either: the error says more
                 error.add_note(str(_conclude(folder, log, readings)))
@@ -313,17 +345,18 @@ def carry_on(
     return last, _conclude(folder, log, readings)
 
 
-def in_time(config: TrainConfig, dataset: Dataset, time: str, run: Path) -> TrainConfig:
+def in_time(config: TrainConfig, dataset: Dataset, time: str, run: Path, processes: Processes = ALONE) -> TrainConfig:
     """`config` with as many steps as fit into `time`, as the first ones go on this machine; says what is planned.
 
     The steps are part of the run's settings from then on: a stop and a resume keep the plan. UserError where the disk
     below `run` has no room for it.
     """
     seconds = seconds_of(time)
-    RunFolder(run).check_free()  # before anything is timed
+    processes.once(RunFolder(run).check_free)  # before anything is timed
     ready = resolved(config, dataset)
-    planned = plan(ready, dataset, seconds, _evaluator(ready, dataset, ("domain",)))
-    check_disk(planned, run)
+    evaluator = _evaluator(ready, dataset, ("domain",)) if processes.is_first else None
+    planned = plan(ready, dataset, seconds, evaluator, processes)
+    processes.once(lambda: check_disk(planned, run))
     note(f"On {ready.device} in {ready.precision}, {planned}")
     return replace(config, steps=planned.steps)
 
@@ -335,15 +368,19 @@ def _evaluator(config: TrainConfig, dataset: Dataset, rulers: Sequence[Ruler]) -
     return make_evaluator(dataset.images, networks, cache=cache_folder())
 
 
-def data_of(folder: RunFolder, data: AnyPath | Dataset | None = None) -> Dataset:
+def data_of(folder: RunFolder, data: AnyPath | Dataset | None = None, processes: Processes = ALONE) -> Dataset:
     """The training images of a run, from where it says that they are; or from `data`, which it then remembers."""
     info = folder.read_info()
     if data is None and not Path(info.data).exists():
         raise UserError(f"the run's dataset is no longer at {info.data}; name its new place with --data DIR")
     dataset = _train_split(info.data if data is None else data)
-    if data is not None and not info.other_data(sha256=dataset.sha256, identity=dataset.identity):
+
+    def remember() -> None:
         with folder.locked():
             folder.write_info(replace(folder.read_info(), data=str(dataset.path.resolve())))
+
+    if data is not None and not info.other_data(sha256=dataset.sha256, identity=dataset.identity):
+        processes.once(remember)
     return dataset
 
 

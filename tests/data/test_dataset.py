@@ -27,17 +27,6 @@ def test_every_image_is_seen_once_an_epoch_whatever_the_batch(num: int, batch: i
         assert sorted(seen[epoch * num : (epoch + 1) * num]) == list(range(num))
 
 
-@given(world=st.integers(1, 4), step=st.integers(0, 20))
-def test_ranks_share_a_step_of_the_same_stream(world: int, step: int) -> None:
-    whole = batch_indices(step, num_images=37, batch_size=12, seed=1)
-    parts = [
-        batch_indices(step, num_images=37, batch_size=12 // world, seed=1, rank=rank, world_size=world)
-        for rank in range(world)
-    ]
-    if 12 % world == 0:
-        assert np.array_equal(np.concatenate(parts), whole)
-
-
 def test_order_depends_on_seed_and_epoch() -> None:
     first, again = (batch_indices(0, num_images=64, batch_size=64, seed=0) for _ in range(2))
     assert np.array_equal(first, again)

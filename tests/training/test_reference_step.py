@@ -90,7 +90,7 @@ FAULTS = {
     "a penalty counts once": ("* config.penalty_every * (r1 + r2)", "* (r1 + r2)"),
     "no R1": ("(r1 + r2)", "r2"),
     "no R2": ("(r1 + r2)", "r1"),
-    "a penalty on all images": ("slice(config.penalty_images)", "slice(None)"),
+    "a penalty on all images": ("slice(config.penalty_images //", "slice(10**6 //"),
     "a penalty in every step": ("or number % config.penalty_every:", "or False:"),
     "the average without its warm-up": ("min(now.ema_halflife, EMA_WARMUP * number * config.batch_size)", "10_000"),
     "the average without statistics": ("average.state_dict(), network", "dict(average.named_parameters()), network"),

@@ -22,6 +22,7 @@ class Demo:
         from cxrgan.data.prepare import prepare
         from cxrgan.generation.generator import load_generator
         from cxrgan.runs.folder import RunFolder
+        from cxrgan.training.distributed import ALONE
         from cxrgan.training.loop import start
 
         data, run, images = self.out / "data", self.out / "run", self.out / "images"
@@ -32,7 +33,7 @@ class Demo:
         if not folder.config_file.exists():
             folder = start(recipe("quick"), dataset, run, recipe="quick", data=str(data.resolve()))
         say(f"2. training the recipe `quick` on {len(dataset.images)} of them")
-        status = train(folder, folder.read_info().config, dataset)
+        status = train(folder, folder.read_info().config, dataset, ALONE)
         if status == 0:
             if images.exists():
                 say(f"3. the images of {images} were made before")

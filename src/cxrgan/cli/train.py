@@ -20,6 +20,7 @@ from cxrgan.settings import documentation, read_toml
 if TYPE_CHECKING:
     from cxrgan.data.dataset import Dataset
     from cxrgan.runs.folder import RunFolder
+    from cxrgan.training.distributed import Processes
     from cxrgan.training.loop import Observer
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -120,11 +121,7 @@ class Train:
         return TrainConfig(model=model, conditional=self.conditional, **values)
 
     def run(self) -> int:
-        from cxrgan.api import data_of, in_time
-        from cxrgan.console import duration
-        from cxrgan.data.dataset import load_dataset
-        from cxrgan.runs.folder import RunFolder
-        from cxrgan.training.loop import start
+        from cxrgan.training.distributed import joined
         from cxrgan.training.observers import require_tensorboard, require_wandb
 
         settings = self.settings  # what is wrong with them comes first
@@ -132,27 +129,35 @@ class Train:
             require_tensorboard()
         if self.wandb:
             require_wandb()
+        with joined(settings.device) as processes:
+            return self._run(settings, processes)
+
+    def _run(self, settings: TrainConfig, processes: "Processes") -> int:
+        from cxrgan.api import begin, data_of
+        from cxrgan.console import duration
+        from cxrgan.data.dataset import load_dataset
+        from cxrgan.runs.folder import RunFolder
+
         if self.resume is not None:
             folder = RunFolder(self.resume)
-            dataset = data_of(folder, self.data)
+            dataset = data_of(folder, self.data, processes)
         else:
             if self.data is None or self.run_folder is None:
                 raise UserError("name the dataset and the run: cxrgan train --data DIR --run DIR (or --resume DIR)")
             dataset = load_dataset(self.data)
             name = "custom" if self.config else self.recipe or recommended(dataset.image_size)
-            if self.time is not None:
-                settings = in_time(settings, dataset, self.time, self.run_folder)
-            folder = start(
+            folder = begin(
                 settings,
                 dataset,
                 self.run_folder,
+                processes,
                 recipe=name,
-                data=str(self.data.resolve()),
+                time=self.time,
                 start_from=self.start_from,
             )
         config = settings if self.resume else folder.read_info().config
-        status = train(folder, config, dataset, tensorboard=self.tensorboard, wandb=self.wandb)
-        if status == 0:
+        status = train(folder, config, dataset, processes, tensorboard=self.tensorboard, wandb=self.wandb)
+        if status == 0 and processes.is_first:
             seconds = (folder.last_row() or {}).get("seconds") or 0
             say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
             say(f"make images: {pasted('generate', folder.path, '--num', 64, '--out', 'images')}")
@@ -163,6 +168,7 @@ def train(
     folder: "RunFolder",
     config: TrainConfig,
     dataset: "Dataset",
+    processes: "Processes",
     *,
     tensorboard: bool = False,
     wandb: bool = False,
@@ -172,14 +178,17 @@ def train(
     from cxrgan.training.observers import TensorBoard, WeightsAndBiases
 
     with contextlib.ExitStack() as stack:
-        observers: list[Observer] = [TensorBoard(folder)] if tensorboard else []
-        observers += [stack.enter_context(WeightsAndBiases(folder))] if wandb else []
-        last, diagnosis = carry_on(folder, config, dataset, observers=observers)
+        observers: list[Observer] = [TensorBoard(folder)] if tensorboard and processes.is_first else []
+        observers += [stack.enter_context(WeightsAndBiases(folder))] if wandb and processes.is_first else []
+        last, diagnosis = carry_on(folder, config, dataset, processes, observers=observers)
+    done = last >= config.num_steps(len(dataset))
+    if not processes.is_first:
+        return 0 if done else 130
     for line in str(diagnosis).splitlines():
         say(f"doctor: {line}")
     if not diagnosis.measured:
         say(measure_command(folder))
-    if last < config.num_steps(len(dataset)):
+    if not done:
         complain(f"stopped and saved at step {last}; continue with: {pasted('train', '--resume', folder.path)}")
         return 130
     return 0

@@ -1,4 +1,4 @@
-"""Reads a dataset folder, and decides which images a step sees: a pure function of seed, step and rank."""
+"""Reads a dataset folder, and decides which images a step sees: a pure function of seed and step."""
 
 import functools
 import hashlib
@@ -179,15 +179,13 @@ def _map_images(file: Path, manifest: Manifest) -> "NDArray[np.uint8]":
         raise UserError(f"the dataset folder {file.parent} has no images.npy; {MEND}") from None
 
 
-def batch_indices(
-    step: int, *, num_images: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
-) -> "NDArray[np.int64]":
-    """Which images the process `rank` sees at `step` (from 0): (batch_size,) int64.
+def batch_indices(step: int, *, num_images: int, batch_size: int, seed: int) -> "NDArray[np.int64]":
+    """Which images `step` (from 0) sees: (batch_size,) int64.
 
-    The steps of all ranks read one endless stream, shuffled epoch after epoch, so that each image is seen
-    once an epoch whatever the batch size, and a resumed run goes on where it was with nothing to restore.
+    The steps read one endless stream, shuffled epoch after epoch, so that each image is seen once an epoch whatever
+    the batch size, and a resumed run goes on where it was with nothing to restore.
     """
-    first = (step * world_size + rank) * batch_size
+    first = step * batch_size
     positions = np.arange(first, first + batch_size)
     epochs, offsets = positions // num_images, positions % num_images
     orders = {epoch: _order(int(epoch), num_images, seed) for epoch in np.unique(epochs)}

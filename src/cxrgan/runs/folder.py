@@ -54,6 +54,8 @@ class RunInfo:
     """`Dataset.licence`; None in runs from before it was kept."""
     threads: int | None = None
     """CPU threads at the start; another number adds sums in another order, so the bits differ."""
+    processes: int = 1
+    """That trained together at the start; another number does the same to sums."""
     started_from: Ancestor | None = None
     """Whose weights it began with; None for random ones."""
 
@@ -139,6 +141,7 @@ class RunFolder:
             data_identity=table.optional_text("data_identity") or "",
             licence=table.optional_text("licence"),
             threads=None if table.values.get("threads") is None else table.whole("threads", 1),
+            processes=table.whole("processes", 1) if "processes" in table else 1,
             started_from=_ancestor(table),
         )
         if len(info.classes) != info.config.model.num_classes:

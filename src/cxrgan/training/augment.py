@@ -10,22 +10,26 @@ the discriminator, which the generator then makes.
 import torch
 from torch import Tensor
 
+from cxrgan.training.distributed import ALONE, Processes
+
 SHIFT = 1 / 8  # of the side, either way
 BRIGHTNESS = 0.3  # added to grey values in [-1, 1], either way
 CONTRAST = 0.4  # share of the contrast, either way
 
 
-def augment(images: Tensor, probability: float, random: torch.Generator) -> Tensor:
+def augment(images: Tensor, probability: float, random: torch.Generator, processes: Processes = ALONE) -> Tensor:
     """Images (N, C, M, M) float in [-1, 1] -> the same shape, shifted, brighter or darker, of other contrast.
 
     Each alteration befalls an image with this probability. Shifts are by whole pixels; what they uncover is filled by
-    reflection. `random`, on the CPU, decides; values may leave [-1, 1].
+    reflection. `random`, on the CPU, decides, for the batch of which the images are the share of one of `processes`;
+    values may leave [-1, 1].
     """
+    num = len(images) * processes.size
 
     def draw() -> Tensor:
         """(N,) uniform in [-1, 1]; 0 where the alteration passes the image by."""
-        chosen = torch.rand(len(images), generator=random) < probability
-        return (torch.rand(len(images), generator=random) * 2 - 1) * chosen
+        chosen = torch.rand(num, generator=random) < probability
+        return processes.share((torch.rand(num, generator=random) * 2 - 1) * chosen)
 
     for dim in (2, 3):
         images = _shift(images, (draw() * SHIFT * images.shape[dim]).round().long().to(images.device), dim)

@@ -19,6 +19,7 @@ from cxrgan.fields import shown
 from cxrgan.generation.latents import render, seed_labels, seed_latents
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.runs.checkpoint import Progress, save_checkpoint
+from cxrgan.training.distributed import ALONE, Processes
 from cxrgan.training.loop import Evaluator, epoch_steps
 from cxrgan.training.step import Players, Step, new_players
 
@@ -60,14 +61,21 @@ def seconds_of(text: str) -> float:
 
 
 @full_float32()
-def plan(config: TrainConfig, dataset: Dataset, seconds: float, evaluator: Evaluator | None = None) -> Plan:
+def plan(
+    config: TrainConfig,
+    dataset: Dataset,
+    seconds: float,
+    evaluator: Evaluator | None = None,
+    processes: Processes = ALONE,
+) -> Plan:
     """Time the first steps, a grid, a checkpoint and a measurement of a run, and throw them away.
 
-    `config` has its automatic choices settled, and the classes of `dataset` where it is conditional.
+    `config` has its automatic choices settled, and the classes of `dataset` where it is conditional. Each of
+    `processes` calls this; what the first one measures counts.
     """
     device = torch.device(config.device)
-    players = new_players(config, device)
-    each = _timed_steps(config, players, dataset, device)
+    players = new_players(config, device, processes)
+    each = _timed_steps(config, players, dataset, device, processes)
     epoch = epoch_steps(config, len(dataset))
     grid = _timed(lambda: _draw(config, players, config.num_samples))
     each += grid / (config.sample_every or epoch)
@@ -79,6 +87,7 @@ def plan(config: TrainConfig, dataset: Dataset, seconds: float, evaluator: Evalu
     if evaluator and config.evaluate_every:
         measured = _timed(lambda: evaluator(_draw(config, players, config.num_evaluated)))
         each += measured / config.evaluate_every
+    each = processes.of_first(each)
     steps = max(1, int(seconds / each))
     grids = steps // (config.sample_every or epoch) + 1
     pictures = grids * config.num_samples * config.model.image_size**2 // 2  # a PNG of grey noise has half
@@ -97,9 +106,11 @@ def check_disk(plan: Plan, folder: Path) -> None:
         )
 
 
-def _timed_steps(config: TrainConfig, players: Players, dataset: Dataset, device: torch.device) -> float:
+def _timed_steps(
+    config: TrainConfig, players: Players, dataset: Dataset, device: torch.device, processes: Processes
+) -> float:
     """Seconds a step, over as many as lead through one gradient penalty."""
-    step = Step(config, players, device, num_steps=10**9)
+    step = Step(config, players, device, num_steps=10**9, processes=processes)
     images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
     num_timed = max(4, config.penalty_every if config.gradient_penalty else 4)
     since = 0.0
@@ -107,7 +118,7 @@ def _timed_steps(config: TrainConfig, players: Players, dataset: Dataset, device
         if number == WARM_UP + 1:
             since = time.monotonic()
         chosen = batch_indices(number - 1, num_images=len(dataset), batch_size=config.batch_size, seed=config.seed)
-        rows = torch.from_numpy(chosen)
+        rows = torch.from_numpy(processes.share(chosen))
         step(number, images[rows.to(device)], labels[rows]).tolist()  # waits for the device
     return (time.monotonic() - since) / num_timed
 

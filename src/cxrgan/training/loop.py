@@ -28,6 +28,7 @@ from cxrgan.runs.checkpoint import Progress, load_checkpoint, save_checkpoint
 from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import Best, Row, append_rows, cut_after
 from cxrgan.training.adapt import ADAPT_EVERY, adapted, overfitting
+from cxrgan.training.distributed import ALONE, PeerLost, Processes, check_together
 from cxrgan.training.inherit import ancestor_of, inherit
 from cxrgan.training.probe import Opinion, opinion, sample_health
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
@@ -56,12 +57,20 @@ class Observer(Protocol):
 
 
 def start(
-    config: TrainConfig, dataset: Dataset, path: Path, *, recipe: str, data: str, start_from: Path | None = None
+    config: TrainConfig,
+    dataset: Dataset,
+    path: Path,
+    *,
+    recipe: str,
+    data: str,
+    start_from: Path | None = None,
+    processes: Processes = ALONE,
 ) -> RunFolder:
     """Make the run folder of a new run, with every automatic choice resolved.
 
     `recipe` and `data` are the names stored in config.json; `start_from` is a run folder whose weights the new run
-    begins with. UserError if the data or that run do not fit the configuration, or the folder is not empty.
+    begins with; `processes` is who will train it, of whom one makes the folder. UserError if the data or that run do
+    not fit the configuration, or the folder is not empty.
     """
     folder, config = RunFolder(path), resolved(config, dataset)
     classes = class_counts(dataset) if config.conditional else {}
@@ -78,11 +87,12 @@ def start(
             data_identity=dataset.identity,
             licence=dataset.licence,
             threads=torch.get_num_threads(),
+            processes=processes.size,
             started_from=ancestor,
         )
     )
     if source and ancestor:
-        with _disk_errors(folder), folder.locked():
+        with _told_what_is_left(folder), folder.locked():
             inherit(folder, config, source, ancestor)
     return folder
 
@@ -136,21 +146,25 @@ def train(
     observers: Sequence[Observer] = (),
     evaluator: Evaluator | None = None,
     held_out: Dataset | None = None,
+    processes: Processes = ALONE,
 ) -> int:
     """Train the run in `folder` from its newest checkpoint, or from the start, to the last step.
 
     `config` is that of the folder, or differs in what a run may change (`FREE_TO_CHANGE`). Where it has
     `evaluate_every`, `evaluator` measures the images of the first seeds; the best step keeps its checkpoint. Of
-    `held_out`, images of the same kind that are not trained on, D's opinion is noted, which tells overfitting.
+    `held_out`, images of the same kind that are not trained on, D's opinion is noted, which tells overfitting. Each of
+    `processes` calls this; all train, the first also keeps the run and measures, and `observers` are for it alone.
     Returns the last step done: an earlier one when SIGINT or SIGTERM came, which is answered by a checkpoint.
     Raises RunError when a number is no longer finite or the disk does not take a file.
     """
-    info, config = folder.read_info(), settled(config)
-    with _disk_errors(folder), folder.locked(), full_float32(), _stop_requests() as stop:
+    info, config, keeps = folder.read_info(), settled(config), processes.is_first
+    lock = folder.locked() if keeps else contextlib.nullcontext()
+    with _told_what_is_left(folder), lock, full_float32(), _stop_requests(processes) as stop:
         check_same(info.config, config, where=str(folder.path))
         _check_same_data(info, dataset)
         _check_fits(config, dataset)
         _check_adapts(config, held_out)
+        check_together(config, processes)
 
         device = torch.device(config.device)
         num_images = len(dataset.images)
@@ -158,34 +172,38 @@ def train(
         epoch = epoch_steps(config, num_images)
         sample_every, checkpoint_every = config.sample_every or epoch, config.checkpoint_every or epoch
 
-        players = new_players(config, device)
+        players = new_players(config, device, processes)
+        processes.wait()  # for the first, which may still be writing the checkpoint of an earlier part
         progress = _restore(folder, info, players, config)
+        _check_same_start(progress.step, folder, processes)
         if num_steps < progress.step:
             raise UserError(f"{folder.path} is already at step {progress.step}; give --steps a higher number")
-        _warn_of_other_threads(info, config)
-        folder.write_info(replace(info, config=config, data_identity=dataset.identity, licence=dataset.licence))
         best = Best()
-        _warn_of_hole(cut_after(folder.metrics_file, progress.step, best.add), progress.step, folder)
-        train_step = Step(config, players, device, num_steps)
+        if keeps:
+            _warn_of_other_bits(info, config, processes)
+            folder.write_info(replace(info, config=config, data_identity=dataset.identity, licence=dataset.licence))
+            _warn_of_hole(cut_after(folder.metrics_file, progress.step, best.add), progress.step, folder)
+        train_step = Step(config, players, device, num_steps, processes)
         if config.augment_target and progress.augment is not None:
             train_step.augment = progress.augment
         images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
         fixed_latents = _first_latents(info, config.num_samples)
         unwritten: list[Tensor] = []
 
-        if progress.step == 0:
+        if keeps and progress.step == 0:
             samples = render(players.sampler, fixed_latents).numpy()
             _save_samples(folder, 0, samples, observers)
             _save_beside_real(folder, "start", samples, dataset)
         seconds, since = progress.seconds, time.monotonic()
         for step in range(progress.step + 1, num_steps + 1):
             indices = batch_indices(step - 1, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
-            real = images[torch.from_numpy(indices).to(device)]
-            unwritten.append(train_step(step, real, labels[torch.from_numpy(indices)]))
+            own = torch.from_numpy(processes.share(indices))
+            unwritten.append(train_step(step, images[own.to(device)], labels[own]))
 
-            stopping = stop.is_set()  # read once: a signal during the lines below is answered after the next step
-            sampling = step % sample_every == 0 or step == num_steps
-            measuring = evaluator is not None and step % (config.evaluate_every or num_steps + 1) == 0
+            # read once: a signal during the lines below is answered after the next step
+            stopping = processes.any(stop.is_set())
+            sampling = keeps and (step % sample_every == 0 or step == num_steps)
+            measuring = keeps and evaluator is not None and step % (config.evaluate_every or num_steps + 1) == 0
             saving = step % checkpoint_every == 0 or step == num_steps or stopping
             adapting = config.augment_target > 0 and step % ADAPT_EVERY == 0
             if not (step % config.log_every == 0 or sampling or measuring or saving or adapting):
@@ -194,11 +212,14 @@ def train(
             unwritten = []
             seconds += time.monotonic() - since
             rows = _rows(values, step, config.batch_size, seconds)
-            _note(folder, rows, observers)
+            if keeps:
+                _note(folder, rows, observers)
             _check_finite(rows, folder)
-            if adapting:
+            if adapting and keeps:
                 row = _adapt(train_step, players, info, config, dataset, held_out, rows[-1])
                 _note(folder, [row], observers)
+            if adapting:
+                train_step.augment = processes.of_first(train_step.augment)
             if evaluator and measuring:
                 measured = _measure(evaluator, players, info, config, rows[-1])
                 _note(folder, [measured], observers)
@@ -211,6 +232,7 @@ def train(
                 _save_samples(folder, step, samples, observers)
             if saving:
                 _check_weights(players, step, folder)
+            if saving and keeps:
                 save_checkpoint(
                     folder.checkpoint(step),
                     networks=players.networks,
@@ -222,7 +244,8 @@ def train(
             if stopping and step < num_steps:
                 return step
             since = time.monotonic()  # measuring, drawing and writing are not training
-        _save_beside_real(folder, "end", render(players.sampler, fixed_latents).numpy(), dataset)
+        if keeps:
+            _save_beside_real(folder, "end", render(players.sampler, fixed_latents).numpy(), dataset)
     return num_steps
 
 
@@ -290,9 +313,15 @@ def _check_same_data(info: RunInfo, dataset: Dataset) -> None:
         )
 
 
-def _warn_of_other_threads(info: RunInfo, config: TrainConfig) -> None:
+def _warn_of_other_bits(info: RunInfo, config: TrainConfig, processes: Processes) -> None:
+    """Sums in another order than those of the run's start."""
     threads = torch.get_num_threads()
-    if config.device == "cpu" and info.threads not in (threads, None):
+    if info.processes != processes.size:
+        warn(
+            f"the run was started with {info.processes} process{'es' * (info.processes > 1)} and continues with "
+            f"{processes.size}: equally good, but not bit-for-bit identical"
+        )
+    elif config.device == "cpu" and info.threads not in (threads, None):
         warn(
             f"the run was started with {info.threads} threads and continues with {threads}: equally good, but not "
             f"bit-for-bit identical; for that, set OMP_NUM_THREADS={info.threads}"
@@ -314,6 +343,16 @@ def _restore(folder: RunFolder, info: RunInfo, players: Players, config: TrainCo
         optimizers=players.optimizers,
         config=config,
     )
+
+
+def _check_same_start(step: int, folder: RunFolder, processes: Processes) -> None:
+    """RunError in a process that sees another checkpoint than the first one."""
+    of_first = int(processes.of_first(step))
+    if step != of_first:
+        raise RunError(
+            f"a process finds {folder.path} at step {step}, the first one at step {of_first}; put the run folder where "
+            "all machines see the same files"
+        )
 
 
 def _warn_of_hole(last_logged: int, step: int, folder: RunFolder) -> None:
@@ -459,8 +498,12 @@ def _save_beside_real(folder: RunFolder, when: str, samples: "NDArray[np.uint8]"
 
 
 @contextlib.contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that the first SIGINT, SIGTERM or SIGHUP sets; a second one acts as it would without us."""
+def _stop_requests(processes: Processes) -> Iterator[threading.Event]:
+    """An event that the first SIGINT, SIGTERM or SIGHUP sets; a second one acts as it would without us.
+
+    Not so under torchrun, which sends a Ctrl-C once more to processes that have heard it, and ends those that linger.
+    """
+    by_torchrun = processes.restarts is not None
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
@@ -472,7 +515,8 @@ def _stop_requests() -> Iterator[threading.Event]:
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.set()
-        restore()
+        if not by_torchrun:
+            restore()
 
     def restore() -> None:
         for number, handler in previous.items():
@@ -480,20 +524,30 @@ def _stop_requests() -> Iterator[threading.Event]:
 
     for number in previous:
         signal.signal(number, request)
+    going_down = by_torchrun
     try:
         yield stop
+        going_down = by_torchrun and stop.is_set()
     finally:
-        restore()
+        if not going_down:  # torchrun's signal to the others of one that died may still come
+            restore()
 
 
 @contextlib.contextmanager
-def _disk_errors(folder: RunFolder) -> Iterator[None]:
+def _told_what_is_left(folder: RunFolder) -> Iterator[None]:
+    """Errors of the disk, and of a process that died, say from where the run can go on, and how."""
+
+    def kept() -> str:
+        steps = folder.steps()
+        return f"the checkpoint of step {steps[-1]} is intact" if steps else "there is no checkpoint yet"
+
+    again = pasted("train", "--resume", folder.path)
     try:
         yield
+    except PeerLost as error:
+        raise PeerLost(f"{error}; {kept()}; continue with: torchrun ... -m -- {again}") from error
     except OSError as error:
-        steps = folder.steps()
-        kept = f"the checkpoint of step {steps[-1]} is intact" if steps else "there is no checkpoint yet"
         raise RunError(
-            f"cannot write to {folder.path}: {error.strerror or error}; {kept}; make room or fix the "
-            f"permissions, then run: {pasted('train', '--resume', folder.path)}"
+            f"cannot write to {folder.path}: {error.strerror or error}; {kept()}; make room or fix the "
+            f"permissions, then run: {again}"
         ) from error

@@ -20,6 +20,7 @@ from cxrgan.models.dcgan import initialise
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.schedule import rates
 from cxrgan.training.augment import augment
+from cxrgan.training.distributed import ALONE, Processes, share_batch_norm
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 
 LOSSES = ("loss_d", "loss_g", "d_real", "d_fake", "margin", "grad_d", "grad_g")
@@ -58,12 +59,14 @@ class Players:
         return self.average or self.generator
 
 
-def new_players(config: TrainConfig, device: torch.device) -> Players:
+def new_players(config: TrainConfig, device: torch.device, processes: Processes = ALONE) -> Players:
     """Freshly initialised networks and optimisers; the weights depend on the seed alone."""
     random = weights_random(config)
     generator, discriminator = build_generator(config.model), build_discriminator(config.model)
     initialise(generator, random)
     initialise(discriminator, random)
+    for network in (generator, discriminator):
+        share_batch_norm(network, processes)
     generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     discriminator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -77,9 +80,17 @@ def new_players(config: TrainConfig, device: torch.device) -> Players:
 class Step:
     """Callable that trains `players` by one step."""
 
-    def __init__(self, config: TrainConfig, players: Players, device: torch.device, num_steps: int) -> None:
-        """`num_steps` is the length of the run, over which scheduled settings change."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        players: Players,
+        device: torch.device,
+        num_steps: int,
+        processes: Processes = ALONE,
+    ) -> None:
+        """`num_steps` is the length of the run, over which scheduled settings change; `processes` those who train."""
         self.config, self.players, self.device, self.num_steps = config, players, device, num_steps
+        self.processes = processes
         self.augment = config.augment
         """Probability of each augmentation; the loop may adapt it."""
         self.generator: nn.Module = players.generator
@@ -92,13 +103,16 @@ class Step:
         """Train step `number` on real images (B, M, M) uint8 of classes (B,) -> the values of `LOGGED`, (9,).
 
         As many fakes are made, of the same classes; latents and augmentation follow from the seed and the number.
+        With several processes each has its share of the batch, B / size images, and all come to the same values.
         """
-        config, players = self.config, self.players
+        config, players, processes = self.config, self.players, self.processes
         random, now = step_random(config, number), rates(config, number, self.num_steps)
         for optimizer in players.optimizers.values():
             optimizer.param_groups[0].update(lr=now.lr, betas=(config.beta1, now.beta2))
         labels = labels.to(self.device) if config.model.num_classes else torch.zeros_like(labels).to(self.device)
-        latents = torch.randn(len(real), *config.model.latent_shape, generator=random).to(self.device)
+        num = len(real) * processes.size
+        latents = torch.randn(num, *config.model.latent_shape, generator=random)
+        latents = processes.share(latents).to(self.device)
         images = to_float(real).unsqueeze(1).expand(-1, config.model.channels, -1, -1)
 
         with self._autocast():
@@ -109,6 +123,7 @@ class Step:
         players.optimizer_d.zero_grad()
         loss_d.backward()
         penalties = self._penalise(number, now.gradient_penalty, seen_real, seen_fake, labels)
+        processes.average(gradients(players.discriminator))
         players.optimizer_d.step()
 
         players.discriminator.requires_grad_(False)
@@ -119,6 +134,7 @@ class Step:
         loss_g = generator_loss(fake=against_fake, real=against_real, kind=config.loss)
         players.optimizer_g.zero_grad()
         loss_g.backward()
+        processes.average(gradients(players.generator))
         players.optimizer_g.step()
         players.discriminator.requires_grad_(True)
 
@@ -129,7 +145,9 @@ class Step:
         real_, fake_ = logits_real.detach(), logits_fake.detach()
         scores = [real_.sigmoid().mean(), fake_.sigmoid().mean(), (real_ - fake_).mean()]
         norms = [gradient_norm(players.discriminator), gradient_norm(players.generator)]
-        return torch.stack([loss_d.detach(), loss_g.detach(), *scores, *norms, *penalties])
+        logged = torch.stack([loss_d.detach(), loss_g.detach(), *scores, *norms, *penalties])
+        processes.average([logged])
+        return logged
 
     def _judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """D's logits (B,) float32 of images (B, C, M, M) as those of their classes (B,)."""
@@ -140,7 +158,7 @@ class Step:
     def _view(self, images: Tensor, random: torch.Generator) -> Tensor:
         """What D sees of images (B, C, M, M)."""
         if self.augment:
-            images = augment(images.float(), self.augment, random)
+            images = augment(images.float(), self.augment, random, self.processes)
         return images.contiguous(memory_format=torch.channels_last)
 
     def _penalise(self, number: int, gamma: float, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,7 +167,7 @@ class Step:
         if not config.gradient_penalty or number % config.penalty_every:
             nothing = torch.tensor(math.nan, device=self.device)
             return nothing, nothing
-        some = slice(config.penalty_images)
+        some = slice(config.penalty_images // self.processes.size)
 
         def judge(images: Tensor) -> Tensor:  # a compiled network has no second derivative
             return self._judge(self.players.discriminator, images, labels[some])
@@ -174,9 +192,13 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
 
 def gradient_norm(network: nn.Module) -> Tensor:
     """Euclidean norm of all gradients of a network together -> scalar."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
+    norm: Tensor = torch.stack(torch._foreach_norm(gradients(network))).norm()
     return norm
+
+
+def gradients(network: nn.Module) -> list[Tensor]:
+    """Those that a network's parameters have."""
+    return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
 
 
 def step_random(config: TrainConfig, number: int) -> torch.Generator:
