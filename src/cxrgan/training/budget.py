@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from cxrgan.console import duration
-from cxrgan.data.dataset import Dataset, batch_indices
+from cxrgan.data.dataset import Dataset
 from cxrgan.device import full_float32
 from cxrgan.errors import UserError
 from cxrgan.fields import shown
 from cxrgan.generation.latents import render, seed_labels, seed_latents
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.runs.checkpoint import Progress, save_checkpoint
+from cxrgan.training.feed import Feed, residency
 from cxrgan.training.loop import Evaluator, epoch_steps
 from cxrgan.training.step import Players, Step, new_players
 
@@ -100,15 +101,13 @@ def check_disk(plan: Plan, folder: Path) -> None:
 def _timed_steps(config: TrainConfig, players: Players, dataset: Dataset, device: torch.device) -> float:
     """Seconds a step, over as many as lead through one gradient penalty."""
     step = Step(config, players, device, num_steps=10**9)
-    images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
+    feed = Feed(config, dataset, residency(dataset, config.device))
     num_timed = max(4, config.penalty_every if config.gradient_penalty else 4)
     since = 0.0
     for number in range(1, WARM_UP + num_timed + 1):
         if number == WARM_UP + 1:
             since = time.monotonic()
-        chosen = batch_indices(number - 1, num_images=len(dataset), batch_size=config.batch_size, seed=config.seed)
-        rows = torch.from_numpy(chosen)
-        step(number, images[rows.to(device)], labels[rows]).tolist()  # waits for the device
+        step(number, *feed(number)).tolist()  # waits for the device
     return (time.monotonic() - since) / num_timed
 
 
