@@ -64,7 +64,7 @@ def prepare(
     """Make a dataset folder `out` from chest X-rays anywhere, and return its training images.
 
     `source` is a folder of images, a MedMNIST .npz file, or one of `phantom`, `pneumoniamnist`, `kaggle`. Images become
-    `size` x `size` pixels (even, 32 to 256) as `fit` says: `crop`, `pad` or `stretch`. `seed` decides the split by
+    `size` x `size` pixels (even, 32 to 512) as `fit` says: `crop`, `pad` or `stretch`. `seed` decides the split by
     patient where the source has none, and the phantoms, of which `num` are drawn. `labels` is a CSV file with the
     classes of a folder's images, or a `cxrgan.data.sources.labels.LabelTable`, which also names its columns.
     `patient_key` is the file with the key to the pseudonyms of patients from DICOM, if not the one in

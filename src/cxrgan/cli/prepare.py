@@ -28,7 +28,7 @@ class Prepare:
     """A folder (Kaggle's layout, classes, or flat; DICOM too), a MedMNIST .npz, or one of: phantom, pneumoniamnist,
     kaggle."""
     size: int = 64
-    """Pixels a side; even, 32 to 256."""
+    """Pixels a side; even, 32 to 512."""
     fit: Fit = "crop"
     """How a picture becomes square: crop the longer side, pad with black, or stretch."""
     seed: int = 0

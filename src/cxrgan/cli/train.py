@@ -63,8 +63,8 @@ class Train:
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="DIR")] = None
     """The run folder to make."""
     recipe: Literal[tuple(RECIPES)] | None = None  # type: ignore[valid-type]
-    """Named settings to start from; if left out, the recommended ones for the image size: fast-64, stable-128 or
-    stable-256. The reports' own are dcgan and exp1 to exp6."""
+    """Named settings to start from; if left out, the recommended ones for the image size: fast-64, stable-128,
+    stable-256 or stable-512. The reports' own are dcgan and exp1 to exp6."""
     conditional: bool = TrainConfig.conditional
     """Learn to make images of a given class; every training image must have a label."""
     time: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
