@@ -42,7 +42,9 @@ from cxrgan.runs.results import read_evaluation
 from cxrgan.training.budget import check_disk, plan, seconds_of
 from cxrgan.training.doctor.diagnose import Diagnosis, diagnose, diagnose_run, write_diagnosis
 from cxrgan.training.doctor.readings import Readings
-from cxrgan.training.loop import Evaluator, Observer, resolved, start
+from cxrgan.training.estimate import Estimate, estimate
+from cxrgan.training.inherit import ancestor_of
+from cxrgan.training.loop import Evaluator, Observer, class_counts, resolved, start
 from cxrgan.training.loop import train as train_loop
 from cxrgan.training.observers import Doctor, LiveLine, Plots
 
@@ -326,6 +328,14 @@ def in_time(config: TrainConfig, dataset: Dataset, time: str, run: Path) -> Trai
     check_disk(planned, run)
     note(f"On {ready.device} in {ready.precision}, {planned}")
     return replace(config, steps=planned.steps)
+
+
+def estimated(config: TrainConfig, dataset: Dataset, *, start_from: Path | None = None) -> Estimate:
+    """What a run would take on this machine; UserError where it could not be made."""
+    ready = resolved(config, dataset)
+    if start_from is not None:
+        ancestor_of(RunFolder(start_from), ready, class_counts(dataset) if ready.conditional else {})
+    return estimate(ready, dataset, _evaluator(ready, dataset, ("domain",)))
 
 
 def _evaluator(config: TrainConfig, dataset: Dataset, rulers: Sequence[Ruler]) -> Evaluator | None:

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,20 @@ def free_memory(device: Device) -> int:
     if device == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return max(0, min((*_of_machine(), *_of_container(), *_of_process()), default=0))
+
+
+def peak_memory(device: Device) -> int:
+    """The most bytes that this process had on a device so far; 0 where that is not known (Windows, MPS)."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.max_memory_reserved())
+    try:
+        import resource
+    except ImportError:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 0 if device == "mps" else most if sys.platform == "darwin" else 1024 * most
 
 
 def _of_machine() -> list[int]:

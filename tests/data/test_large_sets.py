@@ -94,8 +94,8 @@ def test_training_on_a_large_set_takes_constant_memory_and_says_so(place: Path) 
     done = limited(train.format(data="data", run="run"), place, train.format(data="'small'", run="'first'"))
     assert done.returncode == 0, done.stderr[-2000:]
     said = " ".join(done.stderr.split())
-    assert "The images, 7 MB, are held in memory: less than a quarter of the" in said
-    assert "The images, 151 MB, are read from the disk one step ahead: more than a quarter of the 0.1 GB" in said
+    assert "Images: 7 MB, held in memory: at most a quarter of the" in said
+    assert "Images: 151 MB, read from the disk one step ahead: more than a quarter of the 0.1 GB" in said
 
 
 def test_features_of_a_large_set_take_constant_memory(place: Path) -> None:

@@ -75,9 +75,7 @@ def test_the_rule_is_said_once_as_a_run_starts(
     monkeypatch.setattr(feed_module, "free_memory", lambda device: 10**9)
     cxrgan.train(dataset, tmp_path / "run", recipe=CONFIG, progress=True)
     said = " ".join(capsys.readouterr().err.split())
-    assert (
-        said.count("The images, 0 MB, are held in memory: less than a quarter of the 1.0 GB that are free on cpu") == 1
-    )
+    assert said.count("Images: 0 MB, held in memory: at most a quarter of the 1.0 GB that are free on cpu") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux says what is free")

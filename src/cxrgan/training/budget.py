@@ -60,18 +60,37 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-@full_float32()
+@dataclass(frozen=True)
+class Timing:
+    """What the first steps of a run took, and what it writes."""
+
+    step: float
+    """Seconds of a step alone."""
+    each: float
+    """Seconds of a step, the share of everything else included."""
+    checkpoint: int
+    """Bytes of a checkpoint."""
+
+
 def plan(config: TrainConfig, dataset: Dataset, seconds: float, evaluator: Evaluator | None = None) -> Plan:
+    """How many steps fit into a time, by `time_run`; arguments as there."""
+    timing = time_run(config, dataset, evaluator)
+    steps = max(1, int(seconds / timing.each))
+    return Plan(seconds, steps, timing.each, disk_of(config, len(dataset), steps, timing.checkpoint))
+
+
+@full_float32()
+def time_run(config: TrainConfig, dataset: Dataset, evaluator: Evaluator | None = None) -> Timing:
     """Time the first steps, a grid, a checkpoint and a measurement of a run, and throw them away.
 
     `config` has its automatic choices settled, and the classes of `dataset` where it is conditional.
     """
     device = torch.device(config.device)
     players = new_players(config, device)
-    each = _timed_steps(config, players, dataset, device)
+    step = _timed_steps(config, players, dataset, device)
     epoch = epoch_steps(config, len(dataset))
     grid = _timed(lambda: _draw(config, players, config.num_samples))
-    each += grid / (config.sample_every or epoch)
+    each = step + grid / (config.sample_every or epoch)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "step-000001"
         saved = _timed(lambda: _save(config, players, place))
@@ -80,11 +99,14 @@ def plan(config: TrainConfig, dataset: Dataset, seconds: float, evaluator: Evalu
     if evaluator and config.evaluate_every:
         measured = _timed(lambda: evaluator(_draw(config, players, config.num_evaluated)))
         each += measured / config.evaluate_every
-    steps = max(1, int(seconds / each))
-    grids = steps // (config.sample_every or epoch) + 1
+    return Timing(step, each, checkpoint)
+
+
+def disk_of(config: TrainConfig, num_images: int, steps: int, checkpoint: int) -> int:
+    """Bytes of the folder of a run of so many steps: checkpoints that are kept, grids of samples, the log."""
+    grids = steps // (config.sample_every or epoch_steps(config, num_images)) + 1
     pictures = grids * config.num_samples * config.model.image_size**2 // 2  # a PNG of grey noise has half
-    disk = (config.keep_checkpoints + 1) * checkpoint + pictures + 250 * steps  # 250 bytes a line of the log
-    return Plan(seconds, steps, each, disk)
+    return (config.keep_checkpoints + 1) * checkpoint + pictures + 250 * steps  # 250 bytes a line of the log
 
 
 def check_disk(plan: Plan, folder: Path) -> None:

@@ -36,9 +36,8 @@ class Residency:
 
     def __str__(self) -> str:
         free = f"a quarter of the {self.free / 1e9:,.1f} GB that are free on {self.device}"
-        if self.is_held:
-            return f"The images, {self.num_bytes / 1e6:,.0f} MB, are held in memory: less than {free}"
-        return f"The images, {self.num_bytes / 1e6:,.0f} MB, are read from the disk one step ahead: more than {free}"
+        how = "held in memory: at most" if self.is_held else "read from the disk one step ahead: more than"
+        return f"{self.num_bytes / 1e6:,.0f} MB, {how} {free}"
 
 
 def residency(dataset: Dataset, device: Device) -> Residency:

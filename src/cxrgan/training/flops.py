@@ -27,12 +27,13 @@ def step_flops(config: TrainConfig) -> float:
 
 def _count(config: TrainConfig, number: int) -> float:
     """FLOPs of the step of this number, on the device `meta`, whose tensors have shapes and no values."""
-    config, device, size = replace(config, precision="fp32", compile=False), torch.device("meta"), config.model.image_size
+    config, device = replace(config, precision="fp32", compile=False), torch.device("meta")
     with device:
         networks = build_generator(config.model), build_discriminator(config.model)
     players = Players(*networks, None, *(torch.optim.Adam(network.parameters()) for network in networks))
     step = Step(config, players, device, num_steps=max(number, 1))
-    real = torch.empty((config.batch_size, size, size), dtype=torch.uint8, device=device)
+    shape = (config.batch_size, config.model.image_size, config.model.image_size)
+    real = torch.empty(shape, dtype=torch.uint8, device=device)
     with _Counter() as counter:
         step(number, real, torch.zeros(config.batch_size, dtype=torch.int64))
     return counter.flops

@@ -171,7 +171,7 @@ def train(
         if config.augment_target and progress.augment is not None:
             train_step.augment = progress.augment
         where = residency(dataset, config.device)
-        note(str(where))
+        note(f"Images: {where}")
         feed = Feed(config, dataset, where)
         fixed_latents = _first_latents(info, config.num_samples)
         unwritten: list[Tensor] = []
