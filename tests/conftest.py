@@ -1,6 +1,7 @@
 """What the tests share: the real chest X-rays, where this machine has them, and a tiny run."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -42,3 +43,10 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = start(config, dataset, place / "first", recipe="tiny", data=str(place / "data"))
     train(folder, folder.read_info().config, dataset)
     return folder.path
+
+
+@pytest.fixture
+def root(tiny_run: Path, tmp_path: Path) -> Path:
+    """A folder with the run `first`, to change."""
+    shutil.copytree(tiny_run, tmp_path / "runs" / "first")
+    return tmp_path / "runs"

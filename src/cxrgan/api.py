@@ -43,7 +43,9 @@ from cxrgan.training.budget import check_disk, plan, seconds_of
 from cxrgan.training.distributed import ALONE, Processes, check_together, joined
 from cxrgan.training.doctor.diagnose import Diagnosis, diagnose, diagnose_run, write_diagnosis
 from cxrgan.training.doctor.readings import Readings
-from cxrgan.training.loop import Evaluator, Observer, resolved, start
+from cxrgan.training.estimate import Estimate, estimate
+from cxrgan.training.inherit import ancestor_of
+from cxrgan.training.loop import Evaluator, Observer, class_counts, resolved, start
 from cxrgan.training.loop import train as train_loop
 from cxrgan.training.observers import Doctor, LiveLine, Plots
 
@@ -65,7 +67,7 @@ def prepare(
     """Make a dataset folder `out` from chest X-rays anywhere, and return its training images.
 
     `source` is a folder of images, a MedMNIST .npz file, or one of `phantom`, `pneumoniamnist`, `kaggle`. Images become
-    `size` x `size` pixels (even, 32 to 256) as `fit` says: `crop`, `pad` or `stretch`. `seed` decides the split by
+    `size` x `size` pixels (even, 32 to 512) as `fit` says: `crop`, `pad` or `stretch`. `seed` decides the split by
     patient where the source has none, and the phantoms, of which `num` are drawn. `labels` is a CSV file with the
     classes of a folder's images, or a `cxrgan.data.sources.labels.LabelTable`, which also names its columns.
     `patient_key` is the file with the key to the pseudonyms of patients from DICOM, if not the one in
@@ -359,6 +361,14 @@ def in_time(config: TrainConfig, dataset: Dataset, time: str, run: Path, process
     processes.once(lambda: check_disk(planned, run))
     note(f"On {ready.device} in {ready.precision}, {planned}")
     return replace(config, steps=planned.steps)
+
+
+def estimated(config: TrainConfig, dataset: Dataset, *, start_from: Path | None = None) -> Estimate:
+    """What a run would take on this machine; UserError where it could not be made."""
+    ready = resolved(config, dataset)
+    if start_from is not None:
+        ancestor_of(RunFolder(start_from), ready, class_counts(dataset) if ready.conditional else {})
+    return estimate(ready, dataset, _evaluator(ready, dataset, ("domain",)))
 
 
 def _evaluator(config: TrainConfig, dataset: Dataset, rulers: Sequence[Ruler]) -> Evaluator | None:

@@ -4,13 +4,35 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from cxrgan.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class ControlGroup:
+    """Where the kernel says what a container or a job of Slurm may take: files, and a line of memory.stat."""
+
+    folder: Path
+    limit: str
+    used: str
+    pages: str
+
+
+CONTROL_GROUPS = (
+    ControlGroup(Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    ControlGroup(
+        Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    ),
+)
+"""Those of both versions."""
 
 
 def choose_device(wanted: Device) -> Device:
@@ -45,6 +67,68 @@ def can_compile(device: Device) -> bool:
     if device == "cuda":
         return importlib.util.find_spec("triton") is not None
     return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
+
+
+def free_memory(device: Device) -> int:
+    """Bytes that this process can still have on a device; 0 where the machine does not say (not on Linux)."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return max(0, min((*_of_machine(), *_of_container(), *_of_process()), default=0))
+
+
+def peak_memory(device: Device) -> int:
+    """The most bytes that this process had on a device so far; 0 where that is not known (Windows, MPS)."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.max_memory_reserved())
+    try:
+        import resource
+    except ImportError:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 0 if device == "mps" else most if sys.platform == "darwin" else 1024 * most
+
+
+def _of_machine() -> list[int]:
+    return [1024 * value for value in _counts(Path("/proc/meminfo"), "MemAvailable:")]
+
+
+def _of_container() -> list[int]:
+    """What the container may still take; pages of files would be given up."""
+    found = []
+    for group in CONTROL_GROUPS:
+        limit, used = (_counts(group.folder / name) for name in (group.limit, group.used))
+        pages = _counts(group.folder / "memory.stat", group.pages)
+        found += [limit[0] - used[0] + sum(pages)] if limit and used else []
+    return found
+
+
+def _of_process() -> list[int]:
+    """What `ulimit -v` and `ulimit -d` leave."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    found = []
+    for limit, name in ((resource.RLIMIT_AS, "VmSize:"), (resource.RLIMIT_DATA, "VmData:")):
+        most, used = resource.getrlimit(limit)[0], _counts(Path("/proc/self/status"), name)
+        found += [most - 1024 * used[0]] if most != resource.RLIM_INFINITY and used else []
+    return found
+
+
+def _counts(file: Path, name: str = "") -> list[int]:
+    """The number in a file of the kernel, or on its line `name`; none where it is not there, or is `max`."""
+    try:
+        lines = [line.split() for line in file.read_text().splitlines()]
+    except OSError:
+        return []
+    words = [line[1:] if name else line for line in lines if line and (not name or line[0] == name)]
+    return [int(line[0]) for line in words[:1] if line[0].isdecimal()]
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ def parse_json(content: bytes | str) -> Any:
 def read_bytes(path: Path, most: int, *, mend: str) -> bytes:
     """The content of a regular file of at most `most` bytes; errors as of `open_regular`."""
     with open_regular(path, most, mend=mend) as file:
-        return file.read(most)
+        return file.read(os.fstat(file.fileno()).st_size)  # `read` takes all the memory that it is allowed at once
 
 
 @contextlib.contextmanager

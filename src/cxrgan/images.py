@@ -24,7 +24,7 @@ NUM_SHOWN = 64  # images of it, at most
 SYNTHETIC = "Synthetic chest X-ray, made by cxrgan. Not an image of a patient. For research only, no clinical use."
 """The description in every PNG of generated images."""
 
-IMAGE_SIZES = range(32, 257, 2)
+IMAGE_SIZES = range(32, 513, 2)
 """Pixels a side of what cxrgan makes: M = (L_w + 3) * 2^k with k >= 1 (`models.config`) reaches every even size."""
 
 GAP = 2  # white pixels about each image of a grid
@@ -33,7 +33,7 @@ GAP = 2  # white pixels about each image of a grid
 def check_image_size(size: int) -> None:
     """Raise UserError unless a network for `size` x `size` pixels exists."""
     if size not in IMAGE_SIZES:
-        raise UserError(f"image size is {shown(size)}, but must be an even number from 32 to 256, such as 64 or 128")
+        raise UserError(f"image size is {shown(size)}, but must be an even number from 32 to 512, such as 64 or 128")
 
 
 def to_float(images: "torch.Tensor") -> "torch.Tensor":

@@ -62,7 +62,7 @@ def test_help_shows_the_values_of_the_recipe(capsys: pytest.CaptureFixture[str])
         main(["train", "--recipe", "exp5", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     shown = " ".join(shown.replace("│", " ").split())
-    assert "Pixels per side (M): even, 32 to 256. (default: 128)" in shown
+    assert "Pixels per side (M): even, 32 to 512. (default: 128)" in shown
 
 
 def test_from_a_folder_of_pictures_to_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,8 +21,9 @@ from pydicom.pixels.utils import pixel_array
 from cxrgan.cli.main import main
 from cxrgan.console import speaking
 from cxrgan.data.decode import Unusable
+from cxrgan.data.manifest import Manifest
 from cxrgan.data.phantom import phantom
-from cxrgan.data.prepare import Manifest, prepare
+from cxrgan.data.prepare import prepare
 from cxrgan.data.sources import codecs, dicom, pseudonyms
 from cxrgan.data.sources.dicom import DicomImage, read_header
 from cxrgan.data.sources.folder import folder_source

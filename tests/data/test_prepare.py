@@ -22,8 +22,9 @@ from cxrgan.console import speaking
 from cxrgan.data import decode as decode_module
 from cxrgan.data import prepare as prepare_module
 from cxrgan.data.decode import HALF_SIZE_REDUCTION, MIN_SIDE, decode
+from cxrgan.data.manifest import Manifest, summary
 from cxrgan.data.phantom import phantom
-from cxrgan.data.prepare import Manifest, prepare, summary
+from cxrgan.data.prepare import prepare
 from cxrgan.errors import UserError
 from cxrgan.images import Fit, resize
 

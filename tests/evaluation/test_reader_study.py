@@ -86,7 +86,8 @@ def test_the_score_counts_each_kind_for_itself() -> None:
 
 @pytest.mark.parametrize(("right", "above"), [(50, False), (65, True), (35, True), (59, False)])
 def test_chance_is_told_from_skill(right: int, above: bool) -> None:
-    study = items(*["real"] * 100)
+    real: Kind = "real"
+    study = items(*[real] * 100)
     answers: dict[int, Kind] = {place: "real" if place < right else "synthetic" for place in range(100)}
     assert score(study, answers).above_chance == above
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import torch
@@ -68,11 +69,23 @@ def test_every_possible_size_builds(data: st.DataObject, channels: int) -> None:
     assert (num_parameters(Generator(config)), num_parameters(Discriminator(config))) == expected_parameters(config)
 
 
-@given(size=st.integers(-10, 400), latent_size=st.integers(-3, 200))
+@pytest.mark.parametrize("networks", ["dcgan", "stable"])
+@pytest.mark.parametrize("latent_size", [1, 5])
+def test_images_have_up_to_512_pixels(networks: Literal["dcgan", "stable"], latent_size: int) -> None:
+    config = ModelConfig(512, latent_channels=3, latent_size=latent_size, ngf=1, ndf=1, networks=networks)
+    images = build_generator(config)(torch.randn(8, *config.latent_shape))
+    assert images.shape == (8, 1, 512, 512)
+    assert build_discriminator(config)(images).shape == (8, 1)
+    for size in (514, 1024):
+        with pytest.raises(UserError, match=f"image size is {size}, but must be an even number from 32 to 512"):
+            ModelConfig(size)
+
+
+@given(size=st.integers(-10, 600), latent_size=st.integers(-3, 200))
 def test_a_config_exists_exactly_where_the_formula_holds(size: int, latent_size: int) -> None:
     base, possible = latent_size + 3, False
-    if 32 <= size <= 256 and latent_size >= 1:
-        possible = any(base * 2**k == size for k in range(1, 9))
+    if 32 <= size <= 512 and latent_size >= 1:
+        possible = any(base * 2**k == size for k in range(1, 10))
     if possible:
         config = ModelConfig(size, latent_size=latent_size)
         assert (latent_size + 3) * 2**config.num_doublings == size
@@ -82,9 +95,9 @@ def test_a_config_exists_exactly_where_the_formula_holds(size: int, latent_size:
 
 
 def test_an_impossible_combination_lists_the_possible_ones() -> None:
-    with pytest.raises(UserError, match=r"can be 1, 5, 13, 29, 61, .* image sizes 40, 80, 160"):
+    with pytest.raises(UserError, match=r"can be 1, 5, 13, 29, 61, .* image sizes 40, 80, 160, 320"):
         ModelConfig(image_size=128, latent_size=2)
-    assert image_sizes(2) == [40, 80, 160]
+    assert image_sizes(2) == [40, 80, 160, 320]
 
 
 @pytest.mark.parametrize(

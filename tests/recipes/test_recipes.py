@@ -9,8 +9,10 @@ import pytest
 from mutations import check_no_file, mutated
 
 from cxrgan.errors import UserError
+from cxrgan.images import IMAGE_SIZES
+from cxrgan.models.grow import check_can_become, grown
 from cxrgan.recipes.config import TrainConfig
-from cxrgan.recipes.named import DCGAN, RECIPES, recipe
+from cxrgan.recipes.named import DCGAN, RECIPES, fitted, recipe, recommended
 from cxrgan.settings import differences, from_dict, read_toml
 
 PUBLISHED = {  # image size, latent, ngf, ndf, epochs, lr: the first report's table
@@ -35,6 +37,23 @@ def test_an_experiment_is_the_published_one(name: str) -> None:
 def test_fifty_epochs_of_the_real_set_are_4075_steps() -> None:
     assert RECIPES["exp3"].num_steps(5216) == 4075
     assert dataclasses.replace(RECIPES["exp3"], steps=7).num_steps(5216) == 7
+
+
+@pytest.mark.parametrize(("small", "large"), [(64, 128), (128, 256), (256, 512)])
+def test_a_stable_recipe_grows_into_that_of_twice_the_size(small: int, large: int) -> None:
+    one, two = RECIPES[f"stable-{small}"], RECIPES[f"stable-{large}"]
+    assert two.model == grown(one.model)
+    check_can_become(one.model, two.model)
+    assert two.gradient_penalty == 4 * one.gradient_penalty
+
+
+def test_every_size_has_a_recipe_to_begin_with() -> None:
+    assert [recommended(size) for size in (32, 64, 66, 128, 130, 256, 258, 512)] == [
+        *("fast-64", "fast-64", "stable-128", "stable-128"),
+        *("stable-256", "stable-256", "stable-512", "stable-512"),
+    ]
+    for size in IMAGE_SIZES:
+        assert fitted(RECIPES[recommended(size)], size).model.image_size == size
 
 
 def test_a_config_survives_json() -> None:

@@ -103,7 +103,7 @@ def in_a_process(rank: int, place: Path) -> None:
 
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
     torch.set_default_dtype(torch.float64)
-    loop.ADAPT_EVERY = 5
+    loop.ADAPT_EVERY = 5  # type: ignore[attr-defined]
     for name, config in CASES.items():
         train_run(place, two, name, config)
         if two.is_first:
@@ -182,7 +182,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for image in table["images"][40:]:
         image["split"] = "val"
     manifest.write_text(json.dumps(table))
-    multiprocessing.spawn(in_a_process, (place,), nprocs=2)  # type: ignore[no-untyped-call]
+    multiprocessing.spawn(in_a_process, (place,), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
     return place
 
 

@@ -70,6 +70,18 @@ def test_a_run_of_twice_the_size_grows_and_learns(places: Path) -> None:
     assert not torch.equal(after["doubles.0.weight"], _weights(folder, 6, "average")["doubles.0.weight"])
 
 
+def test_a_run_of_256_pixels_grows_to_512_and_draws(tmp_path: Path) -> None:
+    few = replace(LARGE, batch_size=8, steps=2, num_samples=2)
+    small = replace(few, model=replace(LARGE.model, image_size=256, latent_channels=4))
+    for size in (256, 512):
+        write_tiny_dataset(tmp_path / f"data{size}", num=12, size=size, classes=BOTH)
+    _run(tmp_path, small, "small")
+    large = replace(small, model=replace(small.model, image_size=512, ngf=2, ndf=2))
+    _run(tmp_path, large, "grown", "small")
+    images = cxrgan.load_generator(tmp_path / "grown").sample(2, seed=0).images
+    assert images.shape == (2, 512, 512)
+
+
 def test_the_run_knows_what_it_started_from_and_for_how_long_that_had_trained(places: Path) -> None:
     first = RunFolder(places / "small").last_row()
     assert first is not None

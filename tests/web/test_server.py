@@ -44,7 +44,7 @@ def grey(content: bytes) -> NDArray[np.uint8]:
 
 def test_an_image_is_that_of_generate_whatever_stood_beside_it(page: TestClient) -> None:
     wanted = cxrgan.load_generator("cxr-64").sample(1, 37, "NORMAL", truncation=0.8).images[0]
-    asked = {"of": "cxr-64", "seed": 37, "label": "NORMAL", "truncation": "0.8"}
+    asked: dict[str, str | int] = {"of": "cxr-64", "seed": 37, "label": "NORMAL", "truncation": "0.8"}
     np.testing.assert_array_equal(grey(page.get("/images/one.png", params=asked).content), wanted)
 
 
@@ -177,7 +177,7 @@ def test_answers_are_on_disk_at_once_and_a_study_goes_on_where_it_was(state: Sta
     session.answer(0, "synthetic")
     session.answer(0, "real")  # one that was given stays
     session.answer(2, "real")  # out of turn
-    again = State.opened(root, state.catalogue.datasets_in)
+    again = State.opened(root, tuple(state.catalogue.datasets_in))
     resumed = again.studies.session(again.studies.open(study))
     assert (resumed.answers, resumed.place) == ({0: "synthetic"}, 1)
 
@@ -197,7 +197,12 @@ def test_a_hostile_run_names_a_harmless_file(page: TestClient, root: Path) -> No
 
 def test_beyond_a_limit_visitors_are_told_to_wait(state: State, page: TestClient) -> None:
     darkroom, hold, held = state.darkroom, threading.Event(), threading.Event()
-    first = threading.Thread(target=darkroom.in_turn, args=(lambda: (held.set(), hold.wait(30)),))
+
+    def work() -> None:
+        held.set()
+        hold.wait(30)
+
+    first = threading.Thread(target=darkroom.in_turn, args=(work,))
     first.start()
     held.wait(30)
     others = [threading.Thread(target=darkroom.in_turn, args=(lambda: None,)) for _ in range(MOST_WAITING - 1)]

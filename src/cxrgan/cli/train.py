@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import tyro
 
 from cxrgan.cli.doctor import measure_command
+from cxrgan.cli.prepare import free_name
 from cxrgan.errors import UserError
 from cxrgan.lines import complain, pasted, say
 from cxrgan.models.config import ModelConfig
@@ -64,8 +65,8 @@ class Train:
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="DIR")] = None
     """The run folder to make."""
     recipe: Literal[tuple(RECIPES)] | None = None  # type: ignore[valid-type]
-    """Named settings to start from; if left out, the recommended ones for the image size: fast-64, stable-128 or
-    stable-256. The reports' own are dcgan and exp1 to exp6."""
+    """Named settings to start from; if left out, the recommended ones for the image size: fast-64, stable-128,
+    stable-256 or stable-512. The reports' own are dcgan and exp1 to exp6."""
     conditional: bool = TrainConfig.conditional
     """Learn to make images of a given class; every training image must have a label."""
     time: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
@@ -78,6 +79,8 @@ class Train:
     then grow."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A TOML file of settings, named as below; those of the networks go into a table [model]."""
+    dry_run: bool = False
+    """Make no run, but say what it would take: compute, memory, disk and time, by a few steps that are thrown away."""
     tensorboard: bool = False
     """Write TensorBoard event files too."""
     wandb: bool = False
@@ -125,6 +128,8 @@ class Train:
         from cxrgan.training.observers import require_tensorboard, require_wandb
 
         settings = self.settings  # what is wrong with them comes first
+        if self.dry_run:
+            return self._estimate(settings)
         if self.tensorboard:
             require_tensorboard()
         if self.wandb:
@@ -162,6 +167,18 @@ class Train:
             say(f"{duration(seconds)} of training; losses.png and samples in {folder.path}")
             say(f"make images: {pasted('generate', folder.path, '--num', 64, '--out', 'images')}")
         return status
+
+    def _estimate(self, settings: TrainConfig) -> int:
+        from cxrgan.api import estimated, in_time
+        from cxrgan.data.dataset import load_dataset
+
+        if self.data is None or self.resume is not None:
+            raise UserError("--dry-run is about a new run: cxrgan train --data DIR --dry-run, with its other options")
+        dataset = load_dataset(self.data)
+        if self.time is not None:
+            settings = in_time(settings, dataset, self.time, self.run_folder or Path(free_name(Path("runs/first"))))
+        say(str(estimated(settings, dataset, start_from=self.start_from)))
+        return 0
 
 
 def train(

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cxrgan.data.images_file import map_images
 from cxrgan.errors import UserError
-from cxrgan.fields import open_regular, read_json
+from cxrgan.fields import read_json
 from cxrgan.images import IMAGE_SIZES
 from cxrgan.lines import pasted
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 MAX_MANIFEST_BYTES = 2**28  # a million images have about 200 MB
-HEADER_SHOWN = 120  # characters of a wrong one
 MEND = "prepare the dataset again"
 
 
@@ -71,7 +70,7 @@ class Dataset:
     path: Path
     """The dataset folder."""
     images: "NDArray[np.uint8]"
-    """(N, M, M) uint8 in [0, 255]."""
+    """(N, M, M) uint8 in [0, 255], read only: a memory map, of which an image is read when it is looked at."""
     labels: "NDArray[np.int64]"
     """(N,), an index into `classes`; -1 where an image has no label."""
     classes: tuple[str, ...]
@@ -107,10 +106,11 @@ def load_dataset(path: str | Path, split: str = "train") -> Dataset:
     if not rows:
         found = ", ".join(dict.fromkeys(image.split for image in manifest.images)) or "none"
         raise UserError(f"{path} has no images in the split {split!r}; its splits are {found}")
+    images = map_images(path, len(manifest.images), manifest.size, manifest.images_sha256, mend=MEND)
     places = {None: -1} | {name: place for place, name in enumerate(manifest.classes)}
     return Dataset(
         path=path,
-        images=np.asarray(_map_images(path / "images.npy", manifest)[rows]),
+        images=_of_rows(images, rows),
         labels=np.array([places[manifest.images[row].label] for row in rows]),
         classes=manifest.classes,
         name=manifest.name,
@@ -119,6 +119,12 @@ def load_dataset(path: str | Path, split: str = "train") -> Dataset:
         identity=manifest.identity,
         licence=manifest.terms,
     )
+
+
+def _of_rows(images: "NDArray[np.uint8]", rows: list[int]) -> "NDArray[np.uint8]":
+    """The rows of a split, which follow each other where `prepare` wrote them, and are then not copied."""
+    first, last = rows[0], rows[-1]
+    return images[first : last + 1] if rows == list(range(first, last + 1)) else images[rows]
 
 
 def load_held_out(path: Path) -> Dataset | None:
@@ -153,30 +159,6 @@ def read_manifest(path: Path) -> Manifest:
         citation=table.optional_text("citation"),
         images=tuple(entries),
     )
-
-
-def _map_images(file: Path, manifest: Manifest) -> "NDArray[np.uint8]":
-    """images.npy as a memory map, after it proved to be that of the manifest: by header and size, then by SHA-256."""
-    shape = (len(manifest.images), manifest.size, manifest.size)
-    wanted = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"  # as np.save writes it
-    num_bytes = shape[0] * shape[1] * shape[2]
-    try:
-        with open_regular(file, sys.maxsize, mend=MEND) as stream:
-            start = stream.read(10)  # magic, version 1.0, length of the header
-            header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1").strip()
-            if not start.startswith(b"\x93NUMPY\x01\x00") or header != wanted:
-                raise UserError(
-                    f"{file} begins with {header[:HEADER_SHOWN]!r}, but its manifest needs {wanted}; {MEND}"
-                )
-            offset, size = stream.tell(), stream.seek(0, 2)
-            if size - offset != num_bytes:
-                raise UserError(f"{file} has {size - offset:,} bytes of images, but must have {num_bytes:,}; {MEND}")
-            stream.seek(0)
-            if hashlib.file_digest(stream, "sha256").hexdigest() != manifest.images_sha256:
-                raise UserError(f"{file} is not the file its manifest describes; {MEND}")
-            return np.memmap(stream, np.uint8, "r", offset, shape)
-    except FileNotFoundError:
-        raise UserError(f"the dataset folder {file.parent} has no images.npy; {MEND}") from None
 
 
 def batch_indices(step: int, *, num_images: int, batch_size: int, seed: int) -> "NDArray[np.int64]":

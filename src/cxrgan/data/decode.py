@@ -4,6 +4,7 @@ Grey keeps its precision until the one quantisation after the resize: 8-bit file
 """
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ def read_image(path: Path) -> bytes:
     """The bytes of an image file; Unusable where they cannot be had, or are too many."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(size, MAX_BYTES) + 1)  # `read` takes all the memory that it is allowed at once
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:

@@ -3,25 +3,27 @@
 Bad input is left out with the reason, byte-identical copies are left out, and each patient stays in one split.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import warnings
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from PIL import Image
 
 from cxrgan.console import note, track, warn
-from cxrgan.data.dataset import FORMAT, SPLITS
+from cxrgan.data.dataset import SPLITS
 from cxrgan.data.decode import Unusable, decode, made_grey, read_image
+from cxrgan.data.images_file import write_images
+from cxrgan.data.manifest import Facts, ImageEntry, Ledger, Manifest, RejectedEntry
 from cxrgan.data.sources.dicom import DicomImage
 from cxrgan.data.sources.labels import LabelTable
 from cxrgan.data.sources.open import open_source
@@ -35,64 +37,13 @@ from cxrgan.images import Fit, check_image_size, resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cxrgan.data.manifest import Outcome
+
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of a split made here
 FEW_IMAGES = 64  # a usual batch
-UNLABELLED = "unlabelled"
 ENTRY_BYTES = 1000  # of an image beside its pixels: its entry in the manifest, in memory and on the disk
-NUM_SHOWN = 5  # reasons in the summary, and files of one of them
-
-
-class ImageEntry(TypedDict):
-    """Row i of images.npy."""
-
-    split: str
-    label: str | None
-    patient: str | None
-    origin: str
-    sha256: str
-
-
-class RejectedEntry(TypedDict):
-    """A file that is not in the dataset, and why."""
-
-    origin: str
-    reason: str
-
-
-class DuplicateEntry(TypedDict):
-    """A file left out because its bytes are those of an image in the dataset."""
-
-    origin: str
-    same_as: str
-    differs: list[str]
-    """Which of split, label and patient differ between the two: a sign of leaks and wrong labels."""
-
-
-class OverlapEntry(TypedDict):
-    """Patients who are in both of two splits."""
-
-    splits: list[str]
-    patients: list[str]
-
-
-class Manifest(TypedDict):
-    """The content of manifest.json; counts and num_patients have the splits that hold images."""
-
-    format: int
-    name: str
-    size: int
-    fit: Fit
-    seed: int
-    classes: list[str]
-    images_sha256: str
-    counts: dict[str, dict[str, int]]
-    num_patients: dict[str, int]
-    patient_overlap: list[OverlapEntry]
-    license: str | None
-    citation: str | None
-    rejected: list[RejectedEntry]
-    duplicates: list[DuplicateEntry]
-    images: list[ImageEntry]
+NUM_SHOWN = 5  # reasons, and rejected files of each, that are named
+AHEAD = 8  # images of each core that are decoded before they are taken
 
 
 def prepare(
@@ -113,6 +64,46 @@ def prepare(
     nor the cores change the result. Where there is DICOM, patients and files get pseudonyms (see `pseudonyms`), by the
     key in the file `patient_key`.
     """
+    listing = list_source(source, out, size, fit, seed, num, labels=labels, patient_key=patient_key)
+    check_room(len(listing.records), size, out)
+    with making(out) as folder:
+        ledger = Ledger()
+        digest = write_images(folder, ledger.keep(outcomes(listing, listing.records)), size)
+        ledger.rejected += listing.rejected
+        if not ledger.images:
+            raise UserError(nothing_usable(source, ledger.rejected, listing.paths))
+        say_which(ledger.rejected, listing.paths)
+        manifest = ledger.manifest(listing.facts, digest)
+        write_json(folder / "manifest.json", manifest)
+    warn_if_few(manifest)
+    return manifest
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that becomes a dataset, before anything is decoded."""
+
+    facts: Facts
+    records: list[Record]
+    """Each with its split, in the order of the rows to be."""
+    rejected: list[RejectedEntry]
+    """What the source itself refuses."""
+    paths: dict[str, str]
+    """Where files have pseudonyms: pseudonym -> path."""
+
+
+def list_source(
+    source: str,
+    out: Path,
+    size: int,
+    fit: Fit,
+    seed: int,
+    num: int,
+    *,
+    labels: LabelTable | None,
+    patient_key: Path | None,
+) -> Listing:
+    """What `prepare` will make `out` of; arguments as there, UserError for those that cannot be."""
     check_image_size(size)
     if fit not in get_args(Fit):
         raise UserError(f"fit is {fit}, but must be one of {', '.join(get_args(Fit))}")
@@ -122,69 +113,58 @@ def prepare(
     for leftover in remove_leftovers(out):
         warn(f"removed {leftover}, left over from a prepare that was killed")
     if source == "phantom":
-        _check_room(num, size, out)
+        check_room(num, size, out)
     opened = open_source(source, size=size, seed=seed, num=num, labels=labels)
-    _check_room(len(opened.records), size, out)
     if opened.is_private:
         records, refused, paths = _hidden(opened, seed, read_pseudonyms(patient_key, out))
     else:
         records, refused, paths = _with_splits(opened.records, seed), list(opened.rejected), {}
     records.sort(key=_order)
+    facts = Facts(opened.name, size, fit, seed, opened.license, opened.citation)
+    return Listing(facts, records, [RejectedEntry(origin=item.origin, reason=item.reason) for item in refused], paths)
+
+
+def outcomes(listing: Listing, records: Sequence[Record]) -> "Iterator[Outcome]":
+    """Each of these records of the listing, in order, decoded."""
+    pixels = track(decode_records(records, listing.facts.size, listing.facts.fit), "Preparing", len(records))
+    for record, (digest, result) in zip(records, pixels, strict=True):
+        entry = ImageEntry(
+            split=record.split or "train",
+            label=record.label,
+            patient=record.patient,
+            origin=record.origin,
+            sha256=digest,
+        )
+        yield entry, result
+
+
+@contextlib.contextmanager
+def making(out: Path) -> Iterator[Path]:
+    """An empty folder that becomes `out` where all goes well; RunError where the disk does not take it."""
     try:
         with replacing(out) as folder:
             folder.mkdir()
-            images, entries, rejected, duplicates = _decode_all(records, size, fit)
-            rejected += [RejectedEntry(origin=item.origin, reason=item.reason) for item in refused]
-            if not entries:
-                raise UserError(_nothing_usable(source, rejected, paths))
-            _say_which(rejected, paths)
-            digest = _save(folder / "images.npy", images)
-            manifest = _manifest(opened, size, fit, seed, digest, entries, rejected, duplicates)
-            write_json(folder / "manifest.json", manifest)
+            yield folder
     except OSError as error:
         raise RunError(f"cannot write {trouble(error)}") from error
-    _warn_if_few(manifest)
-    return manifest
 
 
-def summary(manifest: Manifest) -> str:
-    """What is in a dataset and what was left out, in a few lines for people."""
-    size = manifest["size"]
-    lines = [f"{manifest['name']}: {len(manifest['images'])} images, {size} x {size} pixels ({manifest['fit']})"]
-    for split, counts in manifest["counts"].items():
-        classes = ", ".join(f"{count} {label}" for label, count in counts.items())
-        num_patients = manifest["num_patients"][split]
-        lines.append(f"  {split:5} {sum(counts.values()):6}: {classes}; named patients: {num_patients}")
-    for overlap in manifest["patient_overlap"]:
-        both, patients = " and ".join(overlap["splits"]), overlap["patients"]
-        lines.append(f"named patients in both {both}: {len(patients)}, such as {patients[0]}")
-    duplicates = manifest["duplicates"]
-    if duplicates:
-        crossing = sum(bool(duplicate["differs"]) for duplicate in duplicates)
-        lines.append(
-            f"byte-identical copies left out: {len(duplicates)} ({crossing} of them with another split, label or "
-            "patient)"
-        )
-    rejected = manifest["rejected"]
-    if rejected:
-        lines.append(f"files left out: {len(rejected)}")
-        reasons = Counter(item["reason"] for item in rejected).most_common()
-        first = {item["reason"]: item["origin"] for item in reversed(rejected)}
-        lines += [f"  {count}: {reason} ({first[reason]})" for reason, count in reasons[:NUM_SHOWN]]
-        if len(reasons) > NUM_SHOWN:
-            lines.append(f"  and for {len(reasons) - NUM_SHOWN} other reasons, in manifest.json")
-    return "\n".join(lines)
-
-
-def decode_records(records: list[Record], size: int, fit: Fit) -> "Iterator[tuple[str, NDArray[np.uint8] | Unusable]]":
+def decode_records(
+    records: Sequence[Record], size: int, fit: Fit
+) -> "Iterator[tuple[str, NDArray[np.uint8] | Unusable]]":
     """For each record, in order: the SHA-256 of its content, and (size, size) uint8 or the reason why not.
 
-    Pillow releases Python's lock while it works; at most one image per core is in memory at full size.
+    Pillow releases Python's lock while it works. At most one image per core is in memory at full size, and few are
+    decoded before they are taken.
     """
+    work, ahead = partial(_pixels, size=size, fit=fit), AHEAD * num_cores()
     with warnings.catch_warnings(), ThreadPoolExecutor(num_cores()) as pool:
         warnings.simplefilter("ignore")  # Pillow's, on damaged files: the manifest says what is wrong with them
+        waiting = deque(pool.submit(work, record) for record in records[:ahead])
         try:
-            yield from pool.map(partial(_pixels, size=size, fit=fit), records)
+            for place in range(len(records)):
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, record) for record in records[place + ahead : place + ahead + 1])
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -194,17 +174,17 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_room(num: int, size: int, out: Path) -> None:
-    """UserError if `num` images do not fit into this machine's memory, or on the disk of `out`."""
+def check_room(num: int, size: int, out: Path) -> None:
+    """UserError if `num` images do not fit on the disk of `out`, or their entries into this machine's memory."""
     folder = next(parent for parent in out.absolute().parents if parent.is_dir())
-    room = {"disk": shutil.disk_usage(folder).free}
+    disk = shutil.disk_usage(folder).free
+    room, most = f"disk {disk / 1e9:.1f} GB", disk // (size**2 + ENTRY_BYTES)
     if hasattr(os, "sysconf"):  # not on Windows
-        room["memory"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    most = min(room.values()) // (size**2 + ENTRY_BYTES)
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        room, most = f"{room}, memory {memory / 1e9:.1f} GB", min(most, memory // ENTRY_BYTES)
     if num > most:
         raise UserError(
-            f"{shown(num)} images of {size} x {size} pixels do not fit on this machine "
-            f"({', '.join(f'{name} {amount / 1e9:.1f} GB' for name, amount in room.items())}); "
+            f"{shown(num)} images of {size} x {size} pixels do not fit on this machine ({room}); "
             f"at most {most:,} fit, so prepare fewer images or use a smaller --size"
         )
 
@@ -227,7 +207,7 @@ def _is_dicom(record: Record) -> bool:
     return isinstance(record.image, DicomImage)
 
 
-def _say_which(rejected: list[RejectedEntry], paths: dict[str, str]) -> None:
+def say_which(rejected: list[RejectedEntry], paths: dict[str, str]) -> None:
     """Name the rejected files of a private source to the one who prepares it, by reason; the manifest will not."""
     by_reason: dict[str, list[str]] = {}
     for item in rejected if paths else []:
@@ -257,39 +237,6 @@ def _order(record: Record) -> tuple[int, str, str]:
     return SPLITS.index(record.split or "train"), record.label or "", record.origin
 
 
-def _decode_all(
-    records: list[Record], size: int, fit: Fit
-) -> "tuple[NDArray[np.uint8], list[ImageEntry], list[RejectedEntry], list[DuplicateEntry]]":
-    """(N, size, size) uint8, and what became of each record, in the order of `records`."""
-    images = np.empty((len(records), size, size), dtype=np.uint8)
-    kept: dict[str, ImageEntry] = {}  # by sha256
-    rejected: list[RejectedEntry] = []
-    duplicates: list[DuplicateEntry] = []
-    pixels = track(decode_records(records, size, fit), "Preparing", len(records))
-    for record, (digest, result) in zip(records, pixels, strict=True):
-        entry = ImageEntry(
-            split=record.split or "train",
-            label=record.label,
-            patient=record.patient,
-            origin=record.origin,
-            sha256=digest,
-        )
-        if isinstance(result, Unusable):
-            rejected.append(RejectedEntry(origin=record.origin, reason=str(result)))
-        elif digest in kept:
-            duplicates.append(_duplicate(entry, kept[digest]))
-        else:
-            images[len(kept)] = result
-            kept[digest] = entry
-    return images[: len(kept)], list(kept.values()), rejected, duplicates
-
-
-def _duplicate(entry: ImageEntry, first: ImageEntry) -> DuplicateEntry:
-    pairs = {key: (entry[key], first[key]) for key in ("split", "label", "patient")}
-    differs = [key for key, (mine, other) in pairs.items() if mine != other]
-    return DuplicateEntry(origin=entry["origin"], same_as=first["origin"], differs=differs)
-
-
 def _pixels(record: Record, size: int, fit: Fit) -> "tuple[str, NDArray[np.uint8] | Unusable]":
     """SHA-256 of the record's content, and (size, size) uint8 or why there are none."""
     digest = ""
@@ -314,55 +261,7 @@ def _quantised(image: Image.Image) -> "NDArray[np.uint8]":
     return np.asarray(image).round().clip(0, 255).astype(np.uint8)
 
 
-def _save(path: Path, images: "NDArray[np.uint8]") -> str:
-    """Write the array and return the SHA-256 of the file."""
-    with path.open("wb") as file:  # as np.save does, whose error on a full disk gives no reason
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(images))
-        file.write(images.data)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(
-    source: Source,
-    size: int,
-    fit: Fit,
-    seed: int,
-    digest: str,
-    entries: list[ImageEntry],
-    rejected: list[RejectedEntry],
-    duplicates: list[DuplicateEntry],
-) -> Manifest:
-    counts: dict[str, Counter[str]] = {}
-    patients: dict[str, set[str]] = {}
-    for entry in entries:
-        split = entry["split"]
-        counts.setdefault(split, Counter())[entry["label"] or UNLABELLED] += 1
-        patients.setdefault(split, set()).update([entry["patient"]] if entry["patient"] else [])
-    return Manifest(
-        format=FORMAT,
-        name=source.name,
-        size=size,
-        fit=fit,
-        seed=seed,
-        classes=sorted({entry["label"] for entry in entries if entry["label"]}),
-        images_sha256=digest,
-        counts={split: dict(count) for split, count in counts.items()},
-        num_patients={split: len(names) for split, names in patients.items()},
-        patient_overlap=[
-            OverlapEntry(splits=[one, other], patients=sorted(patients[one] & patients[other]))
-            for one, other in combinations(patients, 2)
-            if patients[one] & patients[other]
-        ],
-        license=source.license,
-        citation=source.citation,
-        rejected=sorted(rejected, key=lambda item: item["origin"]),
-        duplicates=duplicates,
-        images=entries,
-    )
-
-
-def _nothing_usable(source: str, rejected: list[RejectedEntry], paths: dict[str, str]) -> str:
+def nothing_usable(source: str, rejected: list[RejectedEntry], paths: dict[str, str]) -> str:
     """`paths` are the real ones of hidden files: the error is for the one who has them."""
     if not rejected:
         return f"{source} contains no image; give a folder with JPEG or PNG files"
@@ -370,7 +269,7 @@ def _nothing_usable(source: str, rejected: list[RejectedEntry], paths: dict[str,
     return f"{source} contains no usable image among {len(rejected)} files; the first problems are {first}"
 
 
-def _warn_if_few(manifest: Manifest) -> None:
+def warn_if_few(manifest: Manifest) -> None:
     num = sum(manifest["counts"].get("train", {}).values())
     if num < FEW_IMAGES:
         warn(f"Only {num} training images: training needs at least one batch, and a good generator needs thousands.")

@@ -5,6 +5,7 @@ images of other patients, so that as many of them would be taken for copies with
 What such a search is worth is measured: copies are planted among the images, and those that are found are counted.
 """
 
+import hashlib
 import math
 import os
 import warnings
@@ -221,7 +222,7 @@ class Searches:
         """For an audit of `num` images."""
         self.train = train.images
         self.patients = patient_codes(train.patients)
-        self._pixels = {image.tobytes() for image in train.images}
+        self._pixels = _digests(train.images)
         self.of_held_out = [self.look(held_out.images, window).evidence for window in SEARCHES.values()]
         each = FALSE_ALARM / len(SEARCHES) / num
         self.thresholds = [tail_threshold(evidence, each) for evidence in self.of_held_out]
@@ -233,7 +234,7 @@ class Searches:
 
     def is_exact(self, images: "NDArray[np.uint8]") -> "NDArray[np.bool_]":
         """(N,) whether all pixels are those of a training image."""
-        return np.array([image.tobytes() in self._pixels for image in images])
+        return np.array([_digest(image) in self._pixels for image in images])
 
     def is_beyond(self, found: Sequence[Matches]) -> "NDArray[np.bool_]":
         """(N,) whether the evidence of any search is beyond its threshold."""
@@ -342,8 +343,8 @@ def _check(train: ImageSet, held_out: ImageSet) -> None:
     if shared:
         some = ", ".join(sorted(shared)[:3])
         raise UserError(f"{len(shared)} patients are in the training images and in {name}: {some}; hold out others")
-    pixels = {image.tobytes() for image in train.images}
-    same = sum(image.tobytes() in pixels for image in held_out.images)
+    pixels = _digests(train.images)
+    same = sum(_digest(image) in pixels for image in held_out.images)
     if same:
         raise UserError(f"{same} images of {name} are training images too; hold out images of other patients")
     if held_out.num < MIN_HELD_OUT or train.num < MIN_TRAIN:
@@ -351,6 +352,15 @@ def _check(train: ImageSet, held_out: ImageSet) -> None:
             f"{name} has {held_out.num} images and the training split {train.num}; an audit needs at least "
             f"{MIN_HELD_OUT} held-out and {MIN_TRAIN} training images: give more with --held-out DIR"
         )
+
+
+def _digests(images: "NDArray[np.uint8]") -> set[bytes]:
+    """What tells whether an image is among these, without them in memory."""
+    return {_digest(image) for image in images}
+
+
+def _digest(image: "NDArray[np.uint8]") -> bytes:
+    return hashlib.sha256(image.tobytes()).digest()
 
 
 def _named(held_out: ImageSet) -> str:

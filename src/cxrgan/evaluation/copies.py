@@ -116,10 +116,9 @@ def find_copies(
 
 def band(images: "NDArray[np.uint8]") -> Tensor:
     """(N, M, M) uint8 -> (N, 1, `SIZE`, `SIZE`) float32: the details between `FINE` and `COARSE`, in grey levels."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)
     parts = []
-    for each in x.split(256):
-        grey = each.float()
+    for first in range(0, len(images), 256):
+        grey = torch.tensor(np.ascontiguousarray(images[first : first + 256])).unsqueeze(1).float()
         if grey.shape[2] != SIZE:
             grey = F.interpolate(grey, (SIZE, SIZE), mode="bilinear", antialias=True)
         parts.append(_blurred(grey, FINE) - _blurred(grey, COARSE))

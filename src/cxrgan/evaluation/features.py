@@ -81,15 +81,17 @@ def compute(
     network: FeatureNetwork, images: "NDArray[np.uint8]", advance: Callable[[int], None] = lambda num: None
 ) -> "dict[str, NDArray[np.float32]]":
     """What `extract` gives, computed; `advance` hears of every batch how many images it had."""
-    parts: dict[str, list[torch.Tensor]] = {}
+    features: dict[str, NDArray[np.float32]] = {}
     for first in range(0, len(images), BATCH):
-        batch = torch.from_numpy(images[first : first + BATCH]).unsqueeze(1)
+        batch = torch.tensor(images[first : first + BATCH]).unsqueeze(1)  # a copy: a memory map is read only
         with full_float32():
             taps = network(batch)
         for tap, values in taps.items():
-            parts.setdefault(tap, []).append(values.float().cpu())
+            if tap not in features:  # room for all at once: small pieces that are kept would scatter the memory
+                features[tap] = np.empty((len(images), *values.shape[1:]), np.float32)
+            features[tap][first : first + BATCH] = values.float().cpu().numpy()
         advance(len(batch))
-    return {tap: torch.cat(values).numpy() for tap, values in parts.items()}
+    return features
 
 
 def _shrink(cache: Path) -> None:

@@ -131,7 +131,7 @@ def folder_set(path: Path, size: int) -> ImageSet:
 def first_image_size(path: Path) -> int:
     """The size at which a folder's images are compared: the shorter side of the first that decodes.
 
-    An odd side loses a pixel, and what is no size of cxrgan's becomes the nearest: 32 at least, 256 at most.
+    An odd side loses a pixel, and what is no size of cxrgan's becomes the nearest: 32 at least, 512 at most.
     """
     records = sorted(folder_source(path).records, key=lambda record: record.origin)
     for record in records:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".dcm", ".npz")
 MAX_BYTES = 2**28  # of a file
-MAX_PIXELS = 2**24  # of a picture; the grid of 64 images of 256 pixels has a quarter of it
-MAX_UNPACKED = 2**30  # bytes of an npz; 16,000 images of 256 pixels
+MAX_PIXELS = 2**25  # of a picture; the grid of 64 images of 512 pixels has half of it
+MAX_UNPACKED = 2**30  # bytes of an npz; 4,000 images of 512 pixels
 MEND = "give a file that `cxrgan generate` wrote"
 KEPT = ("SyntheticData", "PatientName", "PatientID", "Modality", "ConversionType", "ContentQualification")
 """Attributes by which a DICOM file says that it shows no patient: they must stay as they were written."""

@@ -17,7 +17,7 @@ class ModelConfig:
     """The networks of either kind: M x M images from L_ch x L_w x L_w latents, M = (L_w + 3) * 2^k."""
 
     image_size: int = 64
-    """Pixels per side (M): even, 32 to 256."""
+    """Pixels per side (M): even, 32 to 512."""
     channels: int = 1
     """Image channels: 1, or 3 equal channels as in the reports."""
     latent_channels: int = 100
@@ -51,7 +51,7 @@ class ModelConfig:
                 f"a latent of {latent} x {latent} cannot give {self.image_size}-pixel images: "
                 f"image size = (latent size + 3) * 2^k; for {self.image_size} pixels the latent size can be "
                 f"{possible}, and a latent size of {latent} gives image sizes "
-                f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 256'}"
+                f"{', '.join(str(size) for size in image_sizes(self.latent_size)) or 'outside 32 to 512'}"
             )
         if self.num_weights > MAX_WEIGHTS:
             raise UserError(

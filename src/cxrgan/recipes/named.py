@@ -44,6 +44,11 @@ STABLE_256 = replace(
     model=replace(STABLE_128.model, image_size=256, ngf=16, ndf=16),
     gradient_penalty=4 * STABLE_128.gradient_penalty,
 )
+STABLE_512 = replace(
+    STABLE_256,
+    model=replace(STABLE_256.model, image_size=512, ngf=8, ndf=8),
+    gradient_penalty=4 * STABLE_256.gradient_penalty,
+)
 
 # The six experiments of the reports: three equal channels, batch 64, beta1 0.5, slope 0.2.
 EXP1 = replace(DCGAN, model=replace(DCGAN.model, channels=3), lr=1e-4)
@@ -61,6 +66,7 @@ RECIPES: Mapping[str, TrainConfig] = types.MappingProxyType(
         "stable-64": STABLE_64,
         "stable-128": STABLE_128,
         "stable-256": STABLE_256,
+        "stable-512": STABLE_512,
         "exp1": EXP1,
         "exp2": EXP2,
         "exp3": EXP3,
@@ -71,7 +77,9 @@ RECIPES: Mapping[str, TrainConfig] = types.MappingProxyType(
 )
 
 
-RECOMMENDED: Mapping[int, str] = types.MappingProxyType({64: "fast-64", 128: "stable-128", 256: "stable-256"})
+RECOMMENDED: Mapping[int, str] = types.MappingProxyType(
+    {64: "fast-64", 128: "stable-128", 256: "stable-256", 512: "stable-512"}
+)
 """The recipe to begin with, for images of up to so many pixels a side."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cxrgan.console import duration
-from cxrgan.data.dataset import Dataset, batch_indices
+from cxrgan.data.dataset import Dataset
 from cxrgan.device import full_float32
 from cxrgan.errors import UserError
 from cxrgan.fields import shown
@@ -20,6 +20,7 @@ from cxrgan.generation.latents import render, seed_labels, seed_latents
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.runs.checkpoint import Progress, save_checkpoint
 from cxrgan.training.distributed import ALONE, Processes
+from cxrgan.training.feed import Feed, residency
 from cxrgan.training.loop import Evaluator, epoch_steps
 from cxrgan.training.step import Players, Step, new_players
 
@@ -60,7 +61,18 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-@full_float32()
+@dataclass(frozen=True)
+class Timing:
+    """What the first steps of a run took, and what it writes."""
+
+    step: float
+    """Seconds of a step alone."""
+    each: float
+    """Seconds of a step, the share of everything else included."""
+    checkpoint: int
+    """Bytes of a checkpoint."""
+
+
 def plan(
     config: TrainConfig,
     dataset: Dataset,
@@ -68,6 +80,16 @@ def plan(
     evaluator: Evaluator | None = None,
     processes: Processes = ALONE,
 ) -> Plan:
+    """How many steps fit into a time, by `time_run`; arguments as there."""
+    timing = time_run(config, dataset, evaluator, processes)
+    steps = max(1, int(seconds / timing.each))
+    return Plan(seconds, steps, timing.each, disk_of(config, len(dataset), steps, timing.checkpoint))
+
+
+@full_float32()
+def time_run(
+    config: TrainConfig, dataset: Dataset, evaluator: Evaluator | None = None, processes: Processes = ALONE
+) -> Timing:
     """Time the first steps, a grid, a checkpoint and a measurement of a run, and throw them away.
 
     `config` has its automatic choices settled, and the classes of `dataset` where it is conditional. Each of
@@ -75,10 +97,10 @@ def plan(
     """
     device = torch.device(config.device)
     players = new_players(config, device, processes)
-    each = _timed_steps(config, players, dataset, device, processes)
+    step = _timed_steps(config, players, dataset, device, processes)
     epoch = epoch_steps(config, len(dataset))
     grid = _timed(lambda: _draw(config, players, config.num_samples))
-    each += grid / (config.sample_every or epoch)
+    each = step + grid / (config.sample_every or epoch)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "step-000001"
         saved = _timed(lambda: _save(config, players, place))
@@ -87,12 +109,14 @@ def plan(
     if evaluator and config.evaluate_every:
         measured = _timed(lambda: evaluator(_draw(config, players, config.num_evaluated)))
         each += measured / config.evaluate_every
-    each = processes.of_first(each)
-    steps = max(1, int(seconds / each))
-    grids = steps // (config.sample_every or epoch) + 1
+    return Timing(step, processes.of_first(each), checkpoint)
+
+
+def disk_of(config: TrainConfig, num_images: int, steps: int, checkpoint: int) -> int:
+    """Bytes of the folder of a run of so many steps: checkpoints that are kept, grids of samples, the log."""
+    grids = steps // (config.sample_every or epoch_steps(config, num_images)) + 1
     pictures = grids * config.num_samples * config.model.image_size**2 // 2  # a PNG of grey noise has half
-    disk = (config.keep_checkpoints + 1) * checkpoint + pictures + 250 * steps  # 250 bytes a line of the log
-    return Plan(seconds, steps, each, disk)
+    return (config.keep_checkpoints + 1) * checkpoint + pictures + 250 * steps  # 250 bytes a line of the log
 
 
 def check_disk(plan: Plan, folder: Path) -> None:
@@ -111,15 +135,13 @@ def _timed_steps(
 ) -> float:
     """Seconds a step, over as many as lead through one gradient penalty."""
     step = Step(config, players, device, num_steps=10**9, processes=processes)
-    images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
+    feed = Feed(config, dataset, residency(dataset, config.device), processes)
     num_timed = max(4, config.penalty_every if config.gradient_penalty else 4)
     since = 0.0
     for number in range(1, WARM_UP + num_timed + 1):
         if number == WARM_UP + 1:
             since = time.monotonic()
-        chosen = batch_indices(number - 1, num_images=len(dataset), batch_size=config.batch_size, seed=config.seed)
-        rows = torch.from_numpy(processes.share(chosen))
-        step(number, images[rows.to(device)], labels[rows]).tolist()  # waits for the device
+        step(number, *feed(number)).tolist()  # waits for the device
     return (time.monotonic() - since) / num_timed
 
 

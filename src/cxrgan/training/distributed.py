@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from cxrgan.console import speaking
 from cxrgan.device import Device, choose_device
@@ -154,13 +156,13 @@ def _join(processes: Processes, device: Device, place: int) -> None:
 
 def _meet(processes: Processes, backend: str) -> None:
     try:
-        store, _, _ = next(dist.rendezvous("env://"))  # type: ignore[no-untyped-call]
+        store, _, _ = next(rendezvous("env://"))
         # on one machine torchrun keeps its store, with the addresses of those before; over several, c10d has a new one
         alone_here = os.environ["LOCAL_WORLD_SIZE"] == os.environ["WORLD_SIZE"]
         meeting = f"{processes.restarts if alone_here else 0} {next(_meetings)}"
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore(meeting, store),
+            store=PrefixStore(meeting, store),
             rank=processes.rank,
             world_size=processes.size,
             timeout=PATIENCE,

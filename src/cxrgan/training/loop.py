@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxrgan.console import warn
-from cxrgan.data.dataset import Dataset, batch_indices, load_held_out
+from cxrgan.console import note, warn
+from cxrgan.data.dataset import Dataset, load_held_out
 from cxrgan.device import can_compile, choose_device, choose_precision, full_float32
 from cxrgan.errors import RunError, UserError
 from cxrgan.generation.latents import render, seed_labels, seed_latents
@@ -29,6 +29,7 @@ from cxrgan.runs.folder import RunFolder, RunInfo
 from cxrgan.runs.log import Best, Row, append_rows, cut_after
 from cxrgan.training.adapt import ADAPT_EVERY, adapted, overfitting
 from cxrgan.training.distributed import ALONE, PeerLost, Processes, check_together
+from cxrgan.training.feed import Feed, residency
 from cxrgan.training.inherit import ancestor_of, inherit
 from cxrgan.training.probe import Opinion, opinion, sample_health
 from cxrgan.training.step import LOGGED, LOSSES, Players, Step, new_players
@@ -186,7 +187,9 @@ def train(
         train_step = Step(config, players, device, num_steps, processes)
         if config.augment_target and progress.augment is not None:
             train_step.augment = progress.augment
-        images, labels = torch.from_numpy(dataset.images).to(device), torch.from_numpy(dataset.labels)
+        where = residency(dataset, config.device)
+        note(f"Images: {where}")
+        feed = Feed(config, dataset, where, processes)
         fixed_latents = _first_latents(info, config.num_samples)
         unwritten: list[Tensor] = []
 
@@ -196,9 +199,7 @@ def train(
             _save_beside_real(folder, "start", samples, dataset)
         seconds, since = progress.seconds, time.monotonic()
         for step in range(progress.step + 1, num_steps + 1):
-            indices = batch_indices(step - 1, num_images=num_images, batch_size=config.batch_size, seed=config.seed)
-            own = torch.from_numpy(processes.share(indices))
-            unwritten.append(train_step(step, images[own.to(device)], labels[own]))
+            unwritten.append(train_step(step, *feed(step)))
 
             # read once: a signal during the lines below is answered after the next step
             stopping = processes.any(stop.is_set())

@@ -5,6 +5,7 @@ gradient in the generator's turn, nothing waits for a number to reach the CPU, A
 and products run in bf16 where the hardware has it.
 """
 
+import contextlib
 import copy
 import math
 from dataclasses import dataclass
@@ -176,8 +177,10 @@ class Step:
         (gamma / 2 * config.penalty_every * (r1 + r2)).backward()
         return r1.detach(), r2.detach()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.config.precision != "bf16":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 @torch.no_grad()

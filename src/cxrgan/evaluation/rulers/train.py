@@ -309,7 +309,7 @@ def examples(folder: Path, dataset: Dataset) -> Examples:
     entries = [entry for entry in read_manifest(folder).images if entry.split == dataset.split]
     labels = torch.tensor([label_of(entry.origin) for entry in entries])
     patients = [entry.patient or entry.origin for entry in entries]
-    return Examples(torch.from_numpy(dataset.images).unsqueeze(1), labels, tuple(patients))
+    return Examples(torch.tensor(dataset.images).unsqueeze(1), labels, tuple(patients))
 
 
 def label_of(origin: str) -> int:
