@@ -90,8 +90,8 @@ def main() -> None:
         print(f"| {name} | {weights / 1e6:.2f} M | {flops / 1e9:,.0f} |")
     if options.json:
         costs = {axis: {name: vars(cost) for name, cost in each.items()} for axis, each in found.items()}
-        values: dict[str, object] = {"device": device, "precision": precision, "threads": torch.get_num_threads(), "product_rates": rates}
-        values |= {"steps": costs, "feed_seconds": fed, "on_paper": paper}
+        values: dict[str, object] = {"device": device, "precision": precision, "threads": torch.get_num_threads()}
+        values |= {"product_rates": rates, "steps": costs, "feed_seconds": fed, "on_paper": paper}
         options.json.write_text(json.dumps(values, indent=2) + "\n")
 
 
