@@ -142,16 +142,16 @@ def _averaged(x: "Floats", width: int, axis: int) -> "Floats":
 
 
 def _quantile(values: "Floats", clear: "NDArray[np.bool_]", q: float) -> "Floats":
-    """Of the clear values of each row (N, R), without interpolation: (N,)."""
-    ordered = np.sort(np.where(clear, values, np.inf), 1)
+    """Of the clear values of each row (N, R), without interpolation: (N,); 0 where none is clear."""
+    ordered = np.sort(np.where(clear, values, np.where(clear.any(1, keepdims=True), np.inf, 0)), 1)
     place = np.floor(q * (clear.sum(1) - 1) + 0.5).astype(np.int64)
     found: Floats = ordered[np.arange(len(values)), place]
     return found
 
 
 def _slope(x: "Floats", y: "Floats", clear: "NDArray[np.bool_]") -> "Floats":
-    """The least-squares slope of y (N, R) over x (R,) at the clear places: (N,); 0 where there is only one."""
-    num = clear.sum(1, keepdims=True)
+    """The least-squares slope of y (N, R) over x (R,) at the clear places: (N,); 0 where there are fewer than two."""
+    num = np.maximum(clear.sum(1, keepdims=True), 1)
     away = np.where(clear, x - np.where(clear, x, 0).sum(1, keepdims=True) / num, 0)
     spread: Floats = (away**2).sum(1)
     slope: Floats = (away * y).sum(1) / np.maximum(spread, math.ulp(1.0))
