@@ -235,7 +235,7 @@ def test_the_command_that_prepare_suggests_trains_at_that_size(
         started.append(config)
         raise UserError("seen")
 
-    monkeypatch.setattr("cxrgan.training.loop.start", start)
+    monkeypatch.setattr("cxrgan.api.start", start)
     assert main([command, *suggested]) == 2
     (config,) = started
     assert (config.model.image_size, config.model.networks, config.conditional) == (size, "stable", True)

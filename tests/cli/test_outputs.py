@@ -303,7 +303,7 @@ def test_a_bomb_does_not_decide_the_size_of_a_folder(world: Path, monkeypatch: p
     assert len(folder_set(folder, 32).images) == 3
 
 
-@pytest.mark.parametrize(("shape", "size"), [((40, 51), 40), ((51, 61), 50), ((20, 20), 32), ((900, 700), 256)])
+@pytest.mark.parametrize(("shape", "size"), [((40, 51), 40), ((51, 61), 50), ((20, 20), 32), ((900, 700), 512)])
 def test_folders_are_compared_at_a_size_of_cxrgan(shape: tuple[int, int], size: int, tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")

@@ -105,7 +105,7 @@ def test_a_scheduled_run_that_was_stopped_is_the_run_without_a_break(
     import contextlib
 
     @contextlib.contextmanager
-    def stopping():  # type: ignore[no-untyped-def]
+    def stopping(_processes):  # type: ignore[no-untyped-def]
         yield Stop()
 
     with monkeypatch.context() as patch:

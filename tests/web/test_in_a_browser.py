@@ -74,7 +74,9 @@ def open_tab(page: "Page", name: str) -> None:
 def choose(page: "Page", label: str, value: str) -> None:
     box = page.get_by_label(label, exact=True).locator("visible=true")
     box.click()
-    page.get_by_role("option", name=value, exact=True).click()
+    listed = page.locator(f"[id='{box.get_attribute('aria-controls')}']")
+    listed.get_by_role("option", name=value, exact=True).click()
+    listed.wait_for(state="hidden")
 
 
 def grey(page: "Page", address: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
