@@ -226,12 +226,12 @@ def test_the_comparison_sees_nothing_where_nothing_is_planted(found: list[dict[s
 
 
 def test_a_run_goes_on_with_another_number_of_processes(place: Path) -> None:
-    """In float32, which is what checkpoints hold: Adam turns a gradient's last bits into steps, so losses are compared."""
+    """In float32, as checkpoints are: Adam turns a gradient's last bits into steps, so losses are compared."""
     rows = [list(RunFolder(place / name).rows()) for name in ("whole 2", "parts, then 1, 2")]
     losses = [{row["step"]: row["loss_d"] for row in each if "loss_d" in row} for each in rows]
     assert losses[0].keys() == losses[1].keys()
     assert [losses[1][step] for step in range(1, 12)] == [losses[0][step] for step in range(1, 12)]
-    assert losses[1][12] == pytest.approx(losses[0][12], rel=1e-5)  # of the weights, latents and images that came next
+    assert losses[1][12] == pytest.approx(losses[0][12], rel=1e-5)  # same weights, latents, images
     assert losses[1][STEPS] == pytest.approx(losses[0][STEPS], rel=1e-2)
 
 
