@@ -47,9 +47,7 @@ def test_settings_are_those_that_were_written() -> None:
     assert asdict(info.config) == with_new_settings(written["config"])
     assert info.started_from is None  # the setting is younger than the run
     others = {name: value for name, value in asdict(info).items() if name not in ("config", "started_from")}
-    assert (
-        others.items() <= {"licence": None, "processes": 1, **written}.items()
-    )  # younger
+    assert others.items() <= {"licence": None, "processes": 1, **written}.items()  # younger
 
 
 @pytest.mark.parametrize("file", sorted(DOCS.glob("*config.json")), ids=lambda file: file.name)
