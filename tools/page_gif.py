@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-VIEW = {"width": 1100, "height": 760}
+ACROSS, DOWN = 1100, 760  # pixels of the window
 WIDTH = 760  # pixels of the GIF
 COLORS = 64
 MOVES = 24
@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     with served(options.runs) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport=VIEW)
+        page = browser.new_page(viewport={"width": ACROSS, "height": DOWN})
         page.set_default_timeout(PATIENCE)
         page.goto(address)
         frames = list(tour(page))
@@ -89,7 +89,7 @@ def tour(page: "Page") -> Iterator[tuple[Image.Image, int]]:
 
 def shot(page: "Page") -> Image.Image:
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        return picture.convert("RGB").resize((WIDTH, WIDTH * VIEW["height"] // VIEW["width"]), Image.Resampling.LANCZOS)
+        return picture.convert("RGB").resize((WIDTH, WIDTH * DOWN // ACROSS), Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":
