@@ -30,6 +30,7 @@ from cxrgan.data.sources.folder import folder_source
 from cxrgan.data.sources.pseudonyms import default_key_file
 from cxrgan.errors import UserError
 from cxrgan.evaluation.sets import first_image_size, folder_set
+from cxrgan.images import SYNTHETIC, save_png
 
 FILM = phantom(0, 7, 64, "PNEUMONIA").astype(float)
 GREY = np.round((FILM - FILM.min()) / np.ptp(FILM) * 255).astype(np.uint8)  # (64, 64), from 0 to 255
@@ -567,3 +568,15 @@ def test_evaluate_reads_a_folder_of_dicom(tmp_path: Path) -> None:
     assert list(images.labels) == ["SICK", "WELL"]
     np.testing.assert_array_equal(images.images[0], GREY)
     assert not default_key_file().exists()
+
+
+def test_what_says_that_it_is_synthetic_is_kept_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dicom(tmp_path / "films" / "a.dcm", GREY, SyntheticData="YES")
+    write_dicom(tmp_path / "films" / "b.dcm", film(9), SyntheticData="NO")
+    write_dicom(tmp_path / "films" / "c.dcm", film(10))
+    save_png(tmp_path / "films" / "d.png", film(11), SYNTHETIC)
+    save_png(tmp_path / "films" / "e.png", film(12), "A film")
+    with speaking():
+        manifest = prepare(str(tmp_path / "films"), tmp_path / "out", 64)
+    assert len(manifest["images"]) == 5
+    assert "2 files of films say that they are synthetic" in capsys.readouterr().err

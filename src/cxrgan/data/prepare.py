@@ -115,6 +115,11 @@ def list_source(
     if source == "phantom":
         check_room(num, size, out)
     opened = open_source(source, size=size, seed=seed, num=num, labels=labels)
+    if opened.num_synthetic:  # and may be meant to be there
+        warn(
+            f"{opened.num_synthetic:,} files of {opened.name} say that they are synthetic: what learns from this "
+            "dataset, or is measured against it, is not compared with real images alone"
+        )
     if opened.is_private:
         records, refused, paths = _hidden(opened, seed, read_pseudonyms(patient_key, out))
     else:

@@ -44,7 +44,7 @@ MOST_STRETCHED = 4.0  # sides of a pixel; more is a mistake in the header
 IDENTIFIERS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "OtherPatientIDs")
 UIDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 TAGS = [
-    *("SOPClassUID", "IssuerOfPatientID", "BurnedInAnnotation", *IDENTIFIERS, *UIDS, *SPACINGS),
+    *("SOPClassUID", "IssuerOfPatientID", "BurnedInAnnotation", "SyntheticData", *IDENTIFIERS, *UIDS, *SPACINGS),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
@@ -68,6 +68,8 @@ class Header:
     """What the name and the numbers of the patient and the study consist of, in lower case."""
     values: frozenset[str]
     """The same whole, and the UIDs."""
+    is_synthetic: bool
+    """Whether Synthetic Data (0008,001C) is YES: nobody's image."""
 
     def is_named_by(self, folder: str) -> bool:
         """Whether the name of a folder repeats a name or a number of the patient."""
@@ -127,6 +129,7 @@ def read_header(path: Path) -> Header:
             patient=(f"{issuer}\n{patient}" if issuer else patient) if patient else None,
             words=frozenset().union(*map(_words, texts)),
             values=frozenset(texts | {_text(dataset, name) for name in UIDS} - {""}),
+            is_synthetic=_text(dataset, "SyntheticData").upper() == "YES",
         )
     except Unusable:
         raise

@@ -14,12 +14,13 @@ from cxrgan.data.sources.dicom import INSTALL, DicomImage, Header, can_read, is_
 from cxrgan.data.sources.labels import Labels
 from cxrgan.data.sources.record import Record, Rejected, Source
 from cxrgan.fields import is_name
-from cxrgan.images import SHEET
+from cxrgan.images import SHEET, SYNTHETIC
 
 # person447_virus_921_1, IM-0439-0001-0002, NORMAL2-IM-0533-0001. Bacteria and virus number their patients
 # apart: without that word, train and test would seem to share 170 patients.
 KAGGLE_NAME = re.compile(r"(person\d+_(?:bacteria|virus)|(?:NORMAL2-)?IM-\d+)(?:[-_]\d+)+")
 SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+PNG_HEAD = 4096  # bytes; the texts of a PNG that cxrgan makes lie in them
 
 
 def folder_source(root: Path, labels: Labels | None = None) -> Source:
@@ -36,6 +37,7 @@ def folder_source(root: Path, labels: Labels | None = None) -> Source:
     records = [_file_record(path, root, depth) for path in files]
     records, refused, headers = _with_dicom(records)
     rejected += refused
+    num_synthetic = sum(header.is_synthetic for header in headers or ()) + sum(map(_is_synthetic_png, files))
     if labels:
         records, refused = labels.join(records)
         rejected += refused
@@ -48,7 +50,9 @@ def folder_source(root: Path, labels: Labels | None = None) -> Source:
     records = [record for record in records if is_name(record.label or "none")]
     is_patients = any(header.is_named_by(root.name) for header in headers or ())
     name = "dicom" if is_patients else _text(root.name)
-    return Source(name, None, None, tuple(records), tuple(rejected), is_private=headers is not None)
+    return Source(
+        name, None, None, tuple(records), tuple(rejected), is_private=headers is not None, num_synthetic=num_synthetic
+    )
 
 
 def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], list[Header] | None]:
@@ -78,6 +82,17 @@ def _with_dicom(records: list[Record]) -> tuple[list[Record], list[Rejected], li
         warn(f"{len(patients):,} folders have the names of their patients, and make no classes")
         kept = [replace(record, label=None) if record.label in patients else record for record in kept]
     return kept, rejected, [header for found in headers.values() for header in found]
+
+
+def _is_synthetic_png(path: Path) -> bool:
+    """Whether a file is a PNG that cxrgan made."""
+    if path.suffix.lower() != ".png":
+        return False
+    try:
+        with path.open("rb") as file:
+            return SYNTHETIC.encode() in file.read(PNG_HEAD)
+    except OSError:
+        return False  # it is rejected, with this reason, when it is decoded
 
 
 def _is_of_one_patient(folder: str, headers: list[Header]) -> bool:

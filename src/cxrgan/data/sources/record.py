@@ -70,3 +70,5 @@ class Source:
     rejected: tuple[Rejected, ...] = ()
     is_private: bool = False
     """Whether names of patients and files may identify people, as those of DICOM do: they are never written down."""
+    num_synthetic: int = 0
+    """How many files say that they are."""
