@@ -119,6 +119,17 @@ def test_in_the_middle_of_the_map_is_the_seeds_own_image(page: TestClient) -> No
     np.testing.assert_array_equal(grey(page.get("/views/picture.png", params=PLACE).content), own)
 
 
+def test_a_picture_of_the_map_claims_a_seed_only_where_it_is_its_image(
+    page: TestClient, root: Path, tmp_path: Path
+) -> None:
+    beside = PLACE | {"u": "0.5"}
+    files = [tmp_path / "seed.png", tmp_path / "beside.png"]
+    for file, place in zip(files, (PLACE, beside), strict=True):
+        file.write_bytes(page.get("/views/picture.png", params=place).content)
+    assert [each.outcome for each in verify(files, root / "first")] == ["proven", "no provenance"]
+    assert b"Synthetic" in files[1].read_bytes()
+
+
 def test_the_map_has_the_images_of_its_places_the_first_row_above(page: TestClient) -> None:
     sheet = grey(page.get("/views/map.png", params=PLACE).content)
     assert sheet.shape == (7 * 32, 7 * 32)

@@ -90,7 +90,11 @@ class Pictures:
         if not isinstance(found, tuple):
             raise UserError(found or "the sliders are not found yet")
         image = self._state.darkroom.in_turn(lambda: picture(generator, place, found))
-        return Response(encode_png(image, SYNTHETIC), media_type="image/png", headers=KEPT)
+        if not place.is_seed:  # no seed makes it: it says that it is synthetic and no more
+            return Response(encode_png(image, SYNTHETIC), media_type="image/png", headers=KEPT)
+        (label,) = generator.labels(1, place.seed, place.label)
+        provenance = Provenance(generator.origin(), "image", (place.seed,), (label,))
+        return Response(as_png(image, provenance), media_type="image/png", headers=KEPT)
 
     def map(self, asked: Asked) -> Response:
         """The images all over the plane of a place, as one sheet without gaps."""
