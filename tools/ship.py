@@ -8,7 +8,8 @@
 Writes src/cxrgan/assets/NAME.safetensors (the averaged generator as float16) with its card NAME.json, and
 REFERENCE.safetensors (the domain networks' features of the training images, float16) with its card. The card has the
 metrics of the float16 generator against those features, as `cxrgan evaluate NAME --data REFERENCE` gives them, and what
-`cxrgan audit NAME --data DIR [--held-out DIR]` finds. --pairs draws its strongest pairs to look at; they show patients
+`cxrgan audit NAME --data DIR [--held-out DIR]` finds. The discriminator goes to tools/discriminators/NAME.safetensors,
+so that `tools/take_up.py` can go on from there. --pairs draws its strongest pairs to look at; they show patients
 and stay private.
 """
 
@@ -39,8 +40,11 @@ from cxrgan.generation.generator import load_generator
 from cxrgan.generation.pack import FLOOR, INTENDED_USE, MEASURED, describe
 from cxrgan.generation.packed import encode_weights
 from cxrgan.generation.shipped import read_card
+from cxrgan.models.build import build_discriminator
+from cxrgan.runs.checkpoint import load_network
 from cxrgan.runs.folder import RunFolder
 from cxrgan.tensors import parse_tensors
+from tools.take_up import DISCRIMINATORS
 
 ASSETS = Path(cxrgan.__file__).parent / "assets"
 LICENCE = f"images under {CC_BY}; keep this attribution where the weights are shared: {KERMANY}"
@@ -52,9 +56,17 @@ def write_generator(run: Path, name: str, machine: str) -> dict[str, Any]:
     generator, folder = load_generator(run), RunFolder(run)
     content = encode_weights(generator.network, half=True)
     write_bytes(ASSETS / f"{name}.safetensors", content)
+    write_discriminator(folder, generator.step, name)
     card = describe(folder, generator, name, content)
     trained = card["trained"] | {"machine": machine}
     return card | {"not_for": f"{INTENDED_USE} {KNOWN}", "licence": f"Trained on {LICENCE}", "trained": trained}
+
+
+def write_discriminator(folder: RunFolder, step: int, name: str) -> None:
+    """The same step's discriminator as float16, from which `tools/take_up.py` goes on."""
+    discriminator = build_discriminator(folder.read_info().config.model)
+    load_network(folder.checkpoint(step), "discriminator", discriminator)
+    write_bytes(DISCRIMINATORS / f"{name}.safetensors", encode_weights(discriminator, half=True))
 
 
 def write_reference(data: Path, name: str, networks: Sequence[FeatureNetwork]) -> None:
