@@ -1,17 +1,21 @@
-"""How much faster a training step is than the same step as the common tutorial writes it.
+"""How much faster a training step is than the same step as the common tutorial writes it, and how far from the limit.
 
-    python benchmarks/train_step.py [--sizes 64 128] [--blocks 5]
+    python -m benchmarks.train_step [--sizes 64 128] [--blocks 5] [--precision fp32]
+    ONEDNN_MAX_CPU_ISA=AVX512_CORE python -m benchmarks.train_step     # as on a CPU without bf16 units
 
 Both sides train the same networks (3 channels, ngf = ndf = 64, batch 64) on the same pictures, on this machine, in
 this process, taking turns. The tutorial's side is float32 in the default memory format, reads JPEGs through Pillow
-with a DataLoader of two workers, and fetches its losses every step; ours is the loop of `cxrgan train`.
+with a DataLoader of two workers, and fetches its losses every step; ours is the loop of `cxrgan train`. Each side's
+share is of the best rate of a large matrix product in its own precision, both counted by the FLOPs that our step needs;
+the limit is the ratio that our step would have at that rate. Then the stable recipes' steps against exp3's.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,17 +25,25 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.cost import product_rate
 from cxrgan.data.dataset import batch_indices
 from cxrgan.data.phantom import CLASSES, phantom
-from cxrgan.device import choose_device, choose_precision
+from cxrgan.device import Precision, choose_precision
 from cxrgan.models.config import ModelConfig
 from cxrgan.recipes.config import TrainConfig
-from cxrgan.recipes.named import DCGAN
+from cxrgan.recipes.named import DCGAN, EXP3, FAST_64, STABLE_128
+from cxrgan.training.flops import step_flops
 from cxrgan.training.step import Step, new_players
 
 NUM_IMAGES = 512
 PICTURE_SIZE = 224
 STEPS_IN_A_BLOCK = 3
+STABLE = {
+    "exp3": EXP3,
+    "fast-64": FAST_64,
+    "stable-128 without detail": replace(STABLE_128, model=replace(STABLE_128.model, detail=0.0)),
+    "stable-128": STABLE_128,
+}
 
 
 class PlainLoop:
@@ -47,7 +59,7 @@ class PlainLoop:
 
     def step(self, real: Tensor, noise: Tensor) -> tuple[float, float, float, float]:
         """Real images (B, C, M, M) in [-1, 1] and latents -> the two losses, D(x) and D(G(z))."""
-        label = torch.full((len(real),), 1.0)
+        label = torch.full((len(real),), 1.0, device=real.device)
         self.discriminator.zero_grad()
         output = self.discriminator(real).view(-1)
         loss_real = self.criterion(output, label)
@@ -125,7 +137,7 @@ def plain_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
     return block
 
 
-def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
+def our_side(config: TrainConfig, folder: Path, num_steps: int = STEPS_IN_A_BLOCK) -> Callable[[], None]:
     size = config.model.image_size
     pictures = [Image.open(file).convert("L").resize((size, size)) for file in sorted(folder.glob("*.jpeg"))]
     device = torch.device(config.device)
@@ -137,7 +149,7 @@ def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
     def block() -> None:
         nonlocal number
         logged = []
-        for _ in range(STEPS_IN_A_BLOCK):
+        for _ in range(num_steps):
             indices = batch_indices(number, num_images=len(images), batch_size=config.batch_size, seed=0)
             number += 1
             logged.append(step(number, images[torch.from_numpy(indices).to(device)], labels))
@@ -146,35 +158,68 @@ def our_side(config: TrainConfig, folder: Path) -> Callable[[], None]:
     return block
 
 
-def seconds_a_step(block: Callable[[], None]) -> float:
+def seconds_of(block: Callable[[], None]) -> float:
     began = time.perf_counter()
     block()
-    return (time.perf_counter() - began) / STEPS_IN_A_BLOCK
+    return time.perf_counter() - began
+
+
+def taking_turns(blocks: Sequence[Callable[[], None]], num: int) -> list[list[float]]:
+    """Seconds of each block in each of `num` rounds, after one that is not counted: workers, caches, kernels."""
+    for block in blocks:
+        block()
+    return [[seconds_of(block) for block in blocks] for _ in range(num)]
+
+
+def ratio(rounds: Sequence[Sequence[float]], one: int, other: int) -> float:
+    """Of two blocks' seconds: the median over the rounds."""
+    return statistics.median(seconds[one] / seconds[other] for seconds in rounds)
+
+
+def against_the_tutorial(size: int, precision: Precision, folder: Path, num: int, rates: Mapping[str, float]) -> str:
+    config = replace(DCGAN, model=ModelConfig(image_size=size, channels=3), device="cpu", precision=precision)
+    rounds = taking_turns([plain_side(config, folder), our_side(config, folder)], num)
+    plain, ours = (statistics.median(column) / STEPS_IN_A_BLOCK for column in zip(*rounds, strict=True))
+    flops = step_flops(config)
+    shares = flops / plain / rates["fp32"], flops / ours / rates[precision]
+    return (
+        f"{size} px, {flops / 1e9:,.0f} GFLOP: plain {plain:.3f} s a step ({shares[0]:.0%} of the fp32 product's "
+        f"rate), ours {ours:.3f} s ({shares[1]:.0%} of the {precision} product's), "
+        f"ratio {ratio(rounds, 0, 1):.2f} of at most {plain * rates[precision] / flops:.1f}"
+    )
+
+
+def stable_against_exp3(precision: Precision, folder: Path, num: int) -> list[str]:
+    """Over a whole period of the gradient penalty."""
+    configs = [replace(each, device="cpu", precision=precision) for each in STABLE.values()]
+    period = FAST_64.penalty_every
+    rounds = taking_turns([our_side(config, folder, period) for config in configs], num)
+    return [
+        f"{name}: {statistics.median(seconds[index] for seconds in rounds) / period:.3f} s a step, "
+        f"{ratio(rounds, index, 0):.2f} of exp3's, with {step_flops(config) / step_flops(EXP3):.2f} of its FLOPs"
+        for index, (name, config) in enumerate(zip(STABLE, configs, strict=True))
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128])
     parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     arguments = parser.parse_args()
-    device = choose_device("cpu")
-    precision = choose_precision("auto", device)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; plain fp32 against ours {precision}")
+    precision = choose_precision(arguments.precision, "cpu")
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "not capped")
+    rates = {"fp32": product_rate(torch.float32, "cpu"), "bf16": product_rate(torch.bfloat16, "cpu")}
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, instructions {isa}")
+    print(", ".join(f"a large {name} product {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items()))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for index in range(NUM_IMAGES):
             picture = Image.fromarray(phantom(0, index, PICTURE_SIZE, CLASSES[index % 2]))
             picture.convert("RGB").save(folder / f"{index:04d}.jpeg", quality=90)
         for size in arguments.sizes:
-            model = ModelConfig(image_size=size, channels=3)
-            config = replace(DCGAN, model=model, device=device, precision=precision)
-            plain, ours = plain_side(config, folder), our_side(config, folder)
-            plain()  # workers, caches, kernels
-            ours()
-            pairs = [(seconds_a_step(plain), seconds_a_step(ours)) for _ in range(arguments.blocks)]
-            ratio = statistics.median(a / b for a, b in pairs)
-            medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
-            print(f"{size} px: plain {medians[0]:.3f} s a step, ours {medians[1]:.3f} s, ratio {ratio:.2f}", flush=True)
+            print(against_the_tutorial(size, precision, folder, arguments.blocks, rates), flush=True)
+        print("\n".join(stable_against_exp3(precision, folder, arguments.blocks)))
 
 
 if __name__ == "__main__":
