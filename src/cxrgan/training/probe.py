@@ -71,10 +71,13 @@ def opinion(
         return None
     whole = len(images) // size * size
     device = next(discriminator.parameters()).device
-    x = to_float(images[:whole].to(device)).unsqueeze(1).expand(-1, channels, -1, -1)
+
+    def seen(batch: Tensor) -> Tensor:
+        return to_float(batch.to(device)).unsqueeze(1).expand(-1, channels, -1, -1)
+
     was_training = discriminator.training
     discriminator.eval()
-    logits = torch.cat([discriminator(batch) for batch in x.split(size)])
+    logits = torch.cat([discriminator(seen(batch)) for batch in images[:whole].split(size)])
     discriminator.train(was_training)
     own = logits.gather(1, labels[:whole].to(device)[:, None])
     return Opinion(float(own.mean()), float(own.std() / whole**0.5))
