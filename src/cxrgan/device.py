@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cxrgan.console import warn
 from cxrgan.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -52,18 +53,28 @@ def choose_device(wanted: Device) -> Device:
 
 
 def choose_precision(wanted: Precision, device: Device) -> Precision:
-    """`auto` -> `bf16` where the hardware multiplies in it (AMX, Ampere and newer), else `fp32`."""
+    """`auto` -> `bf16` where the hardware multiplies in it (AMX, Ampere and newer), else `fp32`.
+
+    A GPU without it computes in `fp32` in any case, which is said; a CPU takes `bf16` where it is asked to.
+    """
     import torch
 
-    if wanted != "auto":
+    if wanted == "fp32" or (wanted == "bf16" and device == "cpu"):
         return wanted
+    if device == "mps" and wanted == "bf16":
+        warn("bf16 has not been tried on mps; training in fp32")
+    if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        warn("this GPU does not multiply in bf16 (Ampere and newer do); computing in fp32, which is slower")
+        return "fp32"
     if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bf16"
     return "bf16" if device == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def can_compile(device: Device) -> bool:
-    """Whether torch.compile finds what it needs: Triton for a GPU, a C++ compiler for a CPU."""
+    """Whether torch.compile finds what it needs: Triton for a GPU, a C++ compiler for a CPU; not on mps, untried."""
+    if device == "mps":
+        return False
     if device == "cuda":
         return importlib.util.find_spec("triton") is not None
     return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
@@ -133,13 +144,16 @@ def _counts(file: Path, name: str = "") -> list[int]:
 
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
-    """Within, a float32 product is one: a GPU's TF32, which it takes for convolutions unasked, keeps 10 of 23 bits."""
+    """Within, a float32 product is one, and convolutions have gradients that are always added up in one order.
+
+    A GPU's TF32, which it takes for convolutions unasked, keeps 10 of 23 bits.
+    """
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic = False, False, True
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic = before

@@ -1,4 +1,4 @@
-"""The training step of `fast-64 --conditional` once more, plain and slow, to be read beside the papers.
+"""The step of `fast-64 --conditional`, and with detail enlarged, again, plain and slow, to be read beside the papers.
 
 Nothing here comes from `cxrgan.training`: losses, penalties, augmentation, Adam and the average are written anew, with
 the recipe's numbers. The networks are the package's. Each step asks `random` in this order: the latents;
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
+
+from cxrgan.models.judge import Judge
 
 LEARNING_RATE, BETA2, EPSILON = 5e-4, 0.99, 1e-8  # beta1 is 0: Adam remembers no direction
 GAMMA, PENALTY_EVERY, PENALTY_IMAGES = 0.025, 8, 16
@@ -35,7 +38,8 @@ class Numbers:
 class ReferenceStep:
     """Trains copies of G and D; `gradients_g` and `gradients_d` are those of the last step, by parameter."""
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
+    def __init__(self, generator: nn.Module, discriminator: Judge, detail: float = 0) -> None:
+        self.detail = detail
         self.generator, self.discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
         self.average = copy.deepcopy(generator)
         self.adam_g, self.adam_d = PlainAdam(self.generator), PlainAdam(self.discriminator)
@@ -83,13 +87,24 @@ class ReferenceStep:
 
     def judge(self, images: Tensor, labels: Tensor) -> Tensor:
         """D's logit of each image as one of its class."""
-        logits = self.discriminator(images)
-        return torch.stack([logits[i, labels[i]] for i in range(len(images))])
+        return self.judge_seen(self.seen(images), labels)
+
+    def seen(self, images: Tensor) -> Tensor:
+        """Images (N, 1, M, M), and behind them how they differ from their four neighbours, enlarged."""
+        if not self.detail:
+            return images
+        laplacian = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]]).reshape(1, 1, 3, 3) / 4
+        fine = conv2d(pad(images, (1, 1, 1, 1), "replicate"), laplacian)
+        return torch.cat([images, self.detail * fine], 1)
+
+    def judge_seen(self, seen: Tensor, labels: Tensor) -> Tensor:
+        logits = self.discriminator.judge(seen)
+        return torch.stack([logits[i, labels[i]] for i in range(len(seen))])
 
     def squared_slope(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The squared norm of D's gradient by each image, on average."""
-        images = images.detach().requires_grad_(True)
-        (slopes,) = torch.autograd.grad(self.judge(images, labels).sum(), images, create_graph=True)
+        """The squared norm of D's gradient by what it sees of each image, on average."""
+        seen = self.seen(images).detach().requires_grad_(True)
+        (slopes,) = torch.autograd.grad(self.judge_seen(seen, labels).sum(), seen, create_graph=True)
         return torch.stack([(slope * slope).sum() for slope in slopes]).mean()
 
     def move_average(self, kept: float) -> None:

@@ -15,6 +15,7 @@ from cxrgan.runs.folder import RunFolder
 from cxrgan.runs.log import LogReader
 from cxrgan.training import loop
 from cxrgan.training.adapt import FULL_SWING, adapted, overfitting
+from cxrgan.training.draws import Batch
 from cxrgan.training.loop import start, train
 from cxrgan.training.step import Step
 
@@ -81,9 +82,9 @@ def test_what_the_discriminator_sees_follows(tmp_path: Path, data: Path, monkeyp
     seen: list[float] = []
     original = Step._view
 
-    def view(step: Step, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    def view(step: Step, images: torch.Tensor, batch: Batch, which: int) -> torch.Tensor:
         seen.append(step.augment)
-        return original(step, images, random)
+        return original(step, images, batch, which)
 
     monkeypatch.setattr(Step, "_view", view)
     folder = run(tmp_path / "run", data, CONFIG, 12)

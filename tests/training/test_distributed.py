@@ -32,6 +32,7 @@ from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.named import EXP3, FAST_64, RECIPES
 from cxrgan.runs.folder import RunFolder
 from cxrgan.training import distributed as ours
+from cxrgan.training import draws as drawing
 from cxrgan.training import loop
 from cxrgan.training import step as stepping
 from cxrgan.training.distributed import ALONE, Processes, SharedBatchNorm, check_together, joined, share_batch_norm
@@ -62,12 +63,16 @@ FAULTS = {
     "BatchNorm over each share": (stepping, "share_batch_norm(network, processes)", "pass"),
     "BatchNorm without the others' gradients": (ours, "return _Sum.apply(grad)", "return grad"),
     "running variance as of a share": (ours, "x.shape[1] * self.processes.size", "x.shape[1]"),
-    "augmentation drawn for a share": (stepping, "random, self.processes)", "random)"),
-    "the same latents for all": (stepping, "processes.share(latents)", "latents[: len(real)]"),
+    "augmentation drawn for a share": (
+        drawing,
+        "processes.share(draw_alterations(num, augment, random).T).T",
+        "draw_alterations(num // processes.size, augment, random)",
+    ),
+    "the same latents for all": (drawing, "processes.share(torch.randn(num,", "(torch.randn(num // processes.size,"),
     "gradients added up": (ours, "flat /= self.size", "pass"),
-    "D's gradients stay at home": (stepping, "processes.average(gradients(players.discriminator))", "pass"),
-    "G's gradients stay at home": (stepping, "processes.average(gradients(players.generator))", "pass"),
-    "each logs its own": (stepping, "processes.average([logged])", "pass"),
+    "D's gradients stay at home": (stepping, "self.processes.average(gradients(players.discriminator))", "pass"),
+    "G's gradients stay at home": (stepping, "self.processes.average(gradients(players.generator))", "pass"),
+    "each logs its own": (stepping, "self.processes.average([logged])", "pass"),
     "a penalty on more images": (stepping, "config.penalty_images // self.processes.size", "config.penalty_images"),
     "shares one after the other": (
         ours,
@@ -149,9 +154,9 @@ def difference(two: Processes, module: ModuleType, right: str, wrong: str) -> fl
 
 
 def planted(module: ModuleType, right: str, wrong: str) -> tuple[ModuleType, type[Processes]]:
-    """A copy of the module of the step, and its `Processes`, with a fault in the source of one of them."""
+    """A copy of the module of the step, and its `Processes`, with a fault in the source of a module."""
     with patch.dict(sys.modules):
-        for original in (ours, stepping):
+        for original in (ours, drawing, stepping):
             source = Path(str(original.__file__)).read_text(encoding="utf-8")
             if original is module:
                 assert right in source, "the code was rewritten: plant the fault anew"

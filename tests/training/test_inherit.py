@@ -70,6 +70,19 @@ def test_a_run_of_twice_the_size_grows_and_learns(places: Path) -> None:
     assert not torch.equal(after["doubles.0.weight"], _weights(folder, 6, "average")["doubles.0.weight"])
 
 
+def test_a_run_that_comes_to_see_detail_keeps_the_rest_of_its_weights(places: Path) -> None:
+    detailed = replace(SMALL, model=replace(SMALL.model, detail=8.0), checkpoint_every=6, keep_checkpoints=3)
+    _run(places, detailed, "detailed", "small")
+    before, after, end = (
+        _weights(RunFolder(places / run), step, "discriminator")
+        for run, step in (("small", 6), ("detailed", 0), ("detailed", 6))
+    )
+    assert torch.equal(after["0.weight"][:, :1], before["0.weight"])
+    assert all(torch.equal(before[key], after[key]) for key in before.keys() - {"0.weight"})
+    assert not after["0.weight"][:, 1:].any()
+    assert end["0.weight"][:, 1:].any()
+
+
 def test_a_run_of_256_pixels_grows_to_512_and_draws(tmp_path: Path) -> None:
     few = replace(LARGE, batch_size=8, steps=2, num_samples=2)
     small = replace(few, model=replace(LARGE.model, image_size=256, latent_channels=4))
@@ -113,6 +126,20 @@ def test_it_resumes_exactly(places: Path) -> None:
         assert all(torch.equal(once[key], twice[key]) for key in once)
 
 
+def test_deep_layers_stay_and_those_next_to_the_image_learn(places: Path) -> None:
+    config = replace(SMALL, learning_layers=1, checkpoint_every=3, keep_checkpoints=2)
+    whole, part = _run(places, config, "top", "small"), _start(places, config, "top-in-parts", "small")
+    for steps in (3, 6):
+        train(part, replace(part.read_info().config, steps=steps), load_dataset(places / "data32"))
+    before, after = _weights(RunFolder(places / "small"), 6, "generator"), _weights(whole, 6, "generator")
+    learnt = {name for name in before if not torch.equal(before[name], after[name])}
+    statistics = {name for name in before if "running" in name or "tracked" in name}
+    assert learnt - statistics == {"last.weight", "doubles.1.weight", "norms.2.style.weight", "norms.2.style.bias"}
+    for name in ("generator", "discriminator", "average", "optimizer_g", "optimizer_d"):
+        once, twice = _weights(whole, 6, name), _weights(part, 6, name)
+        assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
 def test_a_run_that_was_stopped_before_the_weights_were_copied_does_not_begin_at_random(places: Path) -> None:
     folder = _start(places, SMALL, "cut", "small")
     folder.checkpoint(0).rename(places / "elsewhere")
@@ -126,6 +153,8 @@ def test_what_does_not_fit_is_refused_and_leaves_no_folder(places: Path) -> None
         _start(places, unconditional, "other", "small")
     with pytest.raises(UserError, match="--ngf 4 --ndf 4"):
         _start(places, replace(LARGE, model=replace(LARGE.model, ngf=8)), "other", "small")
+    with pytest.raises(UserError, match="say with --start-from whose they are"):
+        _start(places, replace(SMALL, learning_layers=1), "other")
     with pytest.raises(UserError, match="no checkpoint yet"):
         _start(places, SMALL, "untrained")
         _start(places, SMALL, "other", "untrained")

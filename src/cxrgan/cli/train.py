@@ -30,7 +30,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("loss", "gradient_penalty", "penalty_every", "penalty_images", "augment", "augment_target", "ema_halflife"),
         *("final_gradient_penalty", "final_ema_halflife"),
     ),
-    "optimiser": ("lr", "beta1", "beta2", "final_lr", "final_beta2"),
+    "optimiser": ("lr", "beta1", "beta2", "final_lr", "final_beta2", "learning_layers"),
     "output": (
         *("log_every", "sample_every", "num_samples", "checkpoint_every", "keep_checkpoints"),
         *("evaluate_every", "num_evaluated"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cxrgan.data.dataset import batch_indices
 from cxrgan.device import Device, Precision, choose_device, choose_precision
 from cxrgan.images import to_float
-from cxrgan.training.augment import augment
+from cxrgan.training.augment import augment, draw_alterations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def fit(data: Examples, num_classes: int, config: ClassifierConfig, seed: int) -
     for step in range(config.num_steps):
         order = batch_indices(step, num_images=len(data), batch_size=config.batch_size, seed=seed)
         rows = torch.from_numpy(order)
-        x = augment(to_float(images[rows].to(device)), 1.0, random)
+        x = augment(to_float(images[rows].to(device)), draw_alterations(len(rows), 1.0, random).to(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = network(x.contiguous(memory_format=torch.channels_last))
         optimizer.zero_grad()

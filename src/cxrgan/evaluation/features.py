@@ -20,7 +20,7 @@ from cxrgan.tensors import read_tensors
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BATCH = 32
+BATCH, BATCH_ON_GPU = 32, 128
 MAX_CACHE_BYTES = 4 * 2**30  # the oldest features go first
 
 
@@ -82,15 +82,18 @@ def compute(
 ) -> "dict[str, NDArray[np.float32]]":
     """What `extract` gives, computed; `advance` hears of every batch how many images it had."""
     features: dict[str, NDArray[np.float32]] = {}
-    for first in range(0, len(images), BATCH):
-        batch = torch.tensor(images[first : first + BATCH]).unsqueeze(1)  # a copy: a memory map is read only
+    first, size = 0, BATCH
+    while first < len(images):
+        batch = torch.tensor(images[first : first + size]).unsqueeze(1)  # a copy: a memory map is read only
         with full_float32():
             taps = network(batch)
         for tap, values in taps.items():
             if tap not in features:  # room for all at once: small pieces that are kept would scatter the memory
                 features[tap] = np.empty((len(images), *values.shape[1:]), np.float32)
-            features[tap][first : first + BATCH] = values.float().cpu().numpy()
+            features[tap][first : first + size] = values.float().cpu().numpy()
         advance(len(batch))
+        first += len(batch)
+        size = BATCH_ON_GPU if any(values.is_cuda for values in taps.values()) else BATCH
     return features
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrgan.device import full_float32
@@ -40,7 +39,7 @@ def with_classes(latents: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Latents (N, L_ch, L_w, L_w) and classes (N,) -> (N, L_ch + num_classes, L_w, L_w)."""
     if num_classes == 0:
         return latents
-    one_hot = F.one_hot(labels, num_classes).to(latents)[:, :, None, None]
+    one_hot = (labels[:, None] == torch.arange(num_classes, device=labels.device)).to(latents)[:, :, None, None]
     return torch.cat([latents, one_hot.expand(-1, -1, *latents.shape[2:])], 1)
 
 

@@ -4,6 +4,7 @@ from torch import nn
 
 from cxrgan.models import dcgan, stable
 from cxrgan.models.config import ModelConfig
+from cxrgan.models.judge import Judge
 
 
 def build_generator(config: ModelConfig) -> nn.Module:
@@ -11,6 +12,6 @@ def build_generator(config: ModelConfig) -> nn.Module:
     return stable.Generator(config) if config.networks == "stable" else dcgan.Generator(config)
 
 
-def build_discriminator(config: ModelConfig) -> nn.Module:
+def build_discriminator(config: ModelConfig) -> Judge:
     """Images (N, channels, M, M) in [-1, 1] -> logits (N, classes or 1)."""
     return stable.Discriminator(config) if config.networks == "stable" else dcgan.Discriminator(config)

@@ -10,6 +10,7 @@ from cxrgan.images import IMAGE_SIZES, check_image_size
 
 MAX_WEIGHTS = 2**30  # of both networks; training takes 16 bytes for each: the weight, its gradient, Adam's two means
 STYLE_WIDTH = 128  # of the stable generator's style
+MAX_DETAIL = 1000
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class ModelConfig:
     """Negative slope of the discriminator's LeakyReLU."""
     networks: Literal["dcgan", "stable"] = "dcgan"
     """The reports' DCGAN, or the networks of the stable recipe (the same convolutions)."""
+    detail: float = 0.0
+    """What the stable discriminator sees beside the image: its fine detail, so many times as large; 0: nothing."""
     num_classes: int = 0
     """Number of classes; 0 for an unconditional run. Not to be set: --conditional takes it from the dataset."""
 
@@ -43,6 +46,10 @@ class ModelConfig:
                 raise UserError(f"{name} is {shown(getattr(self, name))}, but must be at least {least}")
         if not 0 <= self.leaky_relu_slope < 1:
             raise UserError(f"leaky_relu_slope is {shown(self.leaky_relu_slope)}, but must lie in [0, 1)")
+        if not 0 <= self.detail <= MAX_DETAIL:
+            raise UserError(f"detail is {shown(self.detail)}, but must be from 0 to {MAX_DETAIL}")
+        if self.detail and self.networks != "stable":
+            raise UserError("only the stable networks see detail; leave --detail away, or give --networks stable")
         check_image_size(self.image_size)
         if self.latent_size not in latent_sizes(self.image_size):
             possible = ", ".join(str(size) for size in latent_sizes(self.image_size))
@@ -66,6 +73,11 @@ class ModelConfig:
         return (self.image_size // (self.latent_size + 3)).bit_length() - 1
 
     @property
+    def seen_channels(self) -> int:
+        """Channels that the discriminator's first layer sees: the image's, and as many of its detail."""
+        return 2 * self.channels if self.detail else self.channels
+
+    @property
     def num_weights(self) -> int:
         """Weights of both networks, without biases and norms (about a thousandth)."""
         num_halvings, side = halvings(self.image_size)
@@ -73,7 +85,7 @@ class ModelConfig:
         discriminator = [self.ndf << k for k in range(num_halvings)]
         num_inputs = self.latent_channels + self.num_classes
         pairs = [(num_inputs, generator[0]), *pairwise(generator), (generator[-1], self.channels)]
-        pairs += [(self.channels, discriminator[0]), *pairwise(discriminator)]
+        pairs += [(self.seen_channels, discriminator[0]), *pairwise(discriminator)]
         last = side**2 * discriminator[-1] * max(1, self.num_classes)
         styles = num_inputs * self.latent_size**2 + 2 * sum(generator) if self.networks == "stable" else 0
         return 16 * sum(width_in * width_out for width_in, width_out in pairs) + last + STYLE_WIDTH * styles

@@ -5,6 +5,8 @@ pixels few (`benchmarks/train_step.py`); there these layers gather the patches a
 `nn.Conv2d` and `nn.ConvTranspose2d`, whose parameters they share.
 """
 
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,14 +86,10 @@ def _gather(x: Tensor) -> Tensor:
 
 
 def _scatter(patches: Tensor) -> Tensor:
-    # Along one axis, tap 2s + p of patch i lands on pixel 2(i + s) + p: two shifted sums, no scattering.
-    rows = patches.unflatten(3, (2, 2))  # (N, H, W, s, p, 4, C)
-    summed = F.pad(rows[:, :, :, 0], (0, 0, 0, 0, 0, 0, 0, 0, 0, 1)) + F.pad(
-        rows[:, :, :, 1], (0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
-    )  # (N, H + 1, W, p, 4, C)
-    columns = summed.unflatten(4, (2, 2))  # (N, H + 1, W, p, s, q, C)
-    summed = F.pad(columns[:, :, :, :, 0], (0, 0, 0, 0, 0, 0, 0, 1)) + F.pad(
-        columns[:, :, :, :, 1], (0, 0, 0, 0, 0, 0, 1, 0)
-    )  # (N, H + 1, W + 1, p, q, C)
-    whole = summed.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (N, 2H + 2, 2W + 2, C)
-    return whole[:, 1:-1, 1:-1].contiguous()
+    # Along one axis, tap 2s + p of patch i lands on pixel 2(i + s) + p: shifted sums, no scattering.
+    n, rows, columns, _, _, c = patches.shape
+    taps = patches.unflatten(4, (2, 2)).unflatten(3, (2, 2)).movedim((3, 5), (0, 1))  # (s, t, N, H, W, p, q, C)
+    padded = patches.new_zeros(n, rows + 1, 2, columns + 1, 2, c)
+    for s, t in product(range(2), repeat=2):
+        padded[:, s : s + rows, :, t : t + columns] += taps[s, t].transpose(2, 3)
+    return padded.flatten(3, 4).flatten(1, 2)[:, 1:-1, 1:-1].contiguous()

@@ -11,6 +11,7 @@ from torch import nn
 
 from cxrgan.models.config import ModelConfig, halvings
 from cxrgan.models.convolution import Double, Halve
+from cxrgan.models.judge import Judge
 
 
 class Generator(nn.Sequential):
@@ -38,7 +39,7 @@ class Generator(nn.Sequential):
         super().__init__(*layers)
 
 
-class Discriminator(nn.Sequential):
+class Discriminator(Judge):
     """Images (N, channels, M, M) in [-1, 1] -> logits (N, classes or 1); the sigmoid is part of the loss.
 
     Logit c judges an image as one of class c: the projection discriminator of Miyato & Koyama 2018, whose unconditional

@@ -24,16 +24,18 @@ def grown(small: ModelConfig) -> ModelConfig:
 
 def check_can_become(small: ModelConfig, large: ModelConfig) -> None:
     """UserError unless networks of `large` can begin with the weights of `small`: the same ones, or grown ones."""
-    if large == small:
+    if large == small or (large.detail and large == replace(small, detail=large.detail)):
         return
     if small.networks != "stable":
         raise UserError("only the networks of the stable recipes can grow; these can start a run of the same settings")
-    least = 4 * small.channels  # the new layers have half of it, and need two channels a picture
+    if small.detail and not large.detail:
+        raise UserError(f"a discriminator that has seen detail goes on seeing it; give --detail {small.detail:g}")
+    least = 4 * small.seen_channels  # the new layers have half of it, and need two channels a picture
     if min(small.ngf, small.ndf) < least:
         raise UserError(
             f"networks of ngf {small.ngf} and ndf {small.ndf} are too narrow to grow; both must be at least {least}"
         )
-    if large != grown(small):
+    if large != replace(grown(small), detail=large.detail):
         bigger = grown(small)
         raise UserError(
             f"networks for {small.image_size} pixels with ngf {small.ngf}, ndf {small.ndf}, {small.latent_channels} "
@@ -67,16 +69,52 @@ def grow_generator(large: nn.Module, small: nn.Module, config: ModelConfig, late
     weights["last.weight"][: 2 * num] = _both_signs(_each_channel(num, torch.outer(taps, taps)), dim=0)
 
 
-def grow_discriminator(large: nn.Module, small: nn.Module, config: ModelConfig) -> None:
-    """Give `large`, fresh and of `grown(config)`, the weights of `small`: it then judges images reduced to a half."""
-    num, weights, was = config.channels, list(large.state_dict().values()), list(small.state_dict().values())
-    for new, old in zip(weights[2:], was[1:], strict=True):
-        new.copy_(old)
-    first, second = weights[:2]
-    mean_of_four = nn.functional.pad(torch.full((2, 2), 0.25), (1, 1, 1, 1))
-    first[: 2 * num] = _both_signs(_each_channel(num, mean_of_four), dim=0)
-    second.zero_()  # of leaky ReLU's two answers, the difference is 1 + slope times the picture
-    second[:, : 2 * num] = _both_signs(was[0], dim=1) / (1 + config.leaky_relu_slope)
+def grow_discriminator(large: nn.Module, small: nn.Module, now: ModelConfig, was: ModelConfig) -> None:
+    """Give `large`, fresh and of the configuration `now`, the weights of `small`, which was of `was`.
+
+    If its images are twice as large, it judges them reduced to a half. If it sees detail and `small` did not, it makes
+    nothing of it at first.
+    """
+    weights, old = list(large.state_dict().values()), list(small.state_dict().values())
+    if now.image_size == was.image_size:
+        first, seen = weights.pop(0), old.pop(0) * _larger(now, was)
+        first.zero_()
+        first[:, : seen.shape[1]] = seen
+    else:
+        first, second, seen = weights.pop(0), weights.pop(0), old.pop(0)
+        pictures = _halved(now, was)
+        num = len(pictures)
+        first[: 2 * num] = 0
+        first[: 2 * num, : pictures.shape[1]] = _both_signs(pictures, dim=0)
+        second.zero_()  # of leaky ReLU's two answers, the difference is 1 + slope times the picture
+        second[:, : 2 * num] = _both_signs(seen, dim=1) / (1 + was.leaky_relu_slope)
+    for new, same in zip(weights, old, strict=True):
+        new.copy_(same)
+
+
+def _halved(now: ModelConfig, was: ModelConfig) -> Tensor:
+    """The kernels that make, of what a discriminator of `now` sees, what one of `was` sees of images half the size.
+
+    (seen channels of `was`, those of `now` that are needed, 4, 4). With a and b for the means of 1, 2, 1 pixels down
+    and across and m for that of the four pixels that become one, detail is (2 - a - b) of an image; the detail of its
+    half is 4 m ((a + b) (2 - a - b) - (a + b) + 2 a b), by cos 2v = 2 cos^2 v - 1, so that kernels of this size make it
+    of the detail at the larger size.
+    """
+    num, smooth, sharp = was.channels, torch.tensor([1.0, 3, 3, 1]) / 8, torch.tensor([0.0, 1, 1, 0]) / 2
+    image = _each_channel(num, torch.outer(sharp, sharp))
+    if not was.detail:
+        return image
+    either, both = torch.outer(smooth, sharp) + torch.outer(sharp, smooth), torch.outer(smooth, smooth)
+    of_image = _each_channel(num, 4 * was.detail * (2 * both - either))
+    of_detail = _each_channel(num, 4 * was.detail / now.detail * either)
+    nothing = torch.zeros_like(image)
+    return torch.cat([torch.cat([image, nothing], 1), torch.cat([of_image, of_detail], 1)])
+
+
+def _larger(now: ModelConfig, was: ModelConfig) -> Tensor:
+    """By what weights must be multiplied so that detail counts as before: (seen channels of `was`, 1, 1)."""
+    factors = [1.0] * was.channels + ([was.detail / now.detail] * was.channels if was.detail else [])
+    return torch.tensor(factors)[:, None, None]
 
 
 def _each_channel(num: int, kernel: Tensor) -> Tensor:

@@ -59,6 +59,9 @@ class TrainConfig:
     """Half-life, in images seen, of the generator's moving average, which makes the samples; 0 turns it off."""
     final_ema_halflife: int | None = None
     """Half-life of the last step, reached like `final_lr`."""
+    learning_layers: int = 0
+    """How many of the stable generator's layers learn, counted from the image; deeper ones stay as `--start-from` gave
+    them. 0: all."""
     seed: int = 0
     """Decides the initial weights, the order of the images and the latents."""
     device: Device = "auto"
@@ -113,6 +116,11 @@ class TrainConfig:
             raise UserError(f"augment is {self.augment}, but must be a probability from 0 to 1")
         if not 0 <= self.augment_target < 1:
             raise UserError(f"augment_target is {self.augment_target}, but must be from 0 to below 1, such as 0.5")
+        if self.learning_layers and self.model.networks != "stable":
+            raise UserError("only the stable networks can keep their deep layers; leave --learning-layers away")
+        most = self.model.num_doublings - 1
+        if not 0 <= self.learning_layers <= most:
+            raise UserError(f"learning_layers is {shown(self.learning_layers)}, but must be from 0 to {most} here")
         if self.model.num_classes and not self.conditional:
             raise UserError("num_classes cannot be set: --conditional takes it from the dataset")
         for name in ("beta1", "beta2", "final_beta2"):

@@ -10,30 +10,33 @@ the discriminator, which the generator then makes.
 import torch
 from torch import Tensor
 
-from cxrgan.training.distributed import ALONE, Processes
-
 SHIFT = 1 / 8  # of the side, either way
 BRIGHTNESS = 0.3  # added to grey values in [-1, 1], either way
 CONTRAST = 0.4  # share of the contrast, either way
 
 
-def augment(images: Tensor, probability: float, random: torch.Generator, processes: Processes = ALONE) -> Tensor:
-    """Images (N, C, M, M) float in [-1, 1] -> the same shape, shifted, brighter or darker, of other contrast.
+def draw_alterations(num: int, probability: float, random: torch.Generator) -> Tensor:
+    """How each of `num` images is altered: shifts down and right, contrast, brightness, (4, num) in [-1, 1].
 
-    Each alteration befalls an image with this probability. Shifts are by whole pixels; what they uncover is filled by
-    reflection. `random`, on the CPU, decides, for the batch of which the images are the share of one of `processes`;
-    values may leave [-1, 1].
+    Each befalls an image with this probability, and is 0 where it passes the image by.
     """
-    num = len(images) * processes.size
 
     def draw() -> Tensor:
-        """(N,) uniform in [-1, 1]; 0 where the alteration passes the image by."""
         chosen = torch.rand(num, generator=random) < probability
-        return processes.share((torch.rand(num, generator=random) * 2 - 1) * chosen)
+        return (torch.rand(num, generator=random) * 2 - 1) * chosen
 
-    for dim in (2, 3):
-        images = _shift(images, (draw() * SHIFT * images.shape[dim]).round().long().to(images.device), dim)
-    contrast, brightness = (value.to(images.device)[:, None, None, None] for value in (draw(), draw()))
+    return torch.stack([draw() for _ in range(4)])
+
+
+def augment(images: Tensor, alterations: Tensor) -> Tensor:
+    """Images (N, C, M, M) float in [-1, 1] -> the same shape, altered as `draw_alterations` says, (4, N).
+
+    Shifts are by whole pixels; what they uncover is filled by reflection. Values may leave [-1, 1].
+    """
+    down, right, contrast, brightness = alterations.unbind()
+    for dim, share in ((2, down), (3, right)):
+        images = _shift(images, (share * SHIFT * images.shape[dim]).round().long(), dim)
+    contrast, brightness = contrast[:, None, None, None], brightness[:, None, None, None]
     mean = images.mean((1, 2, 3), keepdim=True)
     return (images - mean) * (1 + CONTRAST * contrast) + mean + BRIGHTNESS * brightness
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from cxrgan.console import speaking
+from cxrgan.console import speaking, warn
 from cxrgan.device import Device, choose_device
 from cxrgan.errors import RunError, UserError
 from cxrgan.models.stable import BatchSpread
@@ -151,7 +151,9 @@ def _join(processes: Processes, device: Device, place: int) -> None:
                 f"use --nproc-per-node {there}"
             )
         torch.cuda.set_device(place)  # which "cuda" means from now on
-    _meet(processes, "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+        if not dist.is_nccl_available():
+            warn("this PyTorch has no NCCL; the GPUs exchange gradients by way of the CPU (gloo), which is slower")
+    _meet(processes, "cpu:gloo,cuda:nccl" if device == "cuda" and dist.is_nccl_available() else "gloo")
 
 
 def _meet(processes: Processes, backend: str) -> None:

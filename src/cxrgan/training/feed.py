@@ -11,6 +11,7 @@ from cxrgan.data.dataset import Dataset, batch_indices
 from cxrgan.device import Device, free_memory
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.training.distributed import ALONE, Processes
+from cxrgan.training.draws import to_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ def residency(dataset: Dataset, device: Device) -> Residency:
 
 
 class Feed:
-    """Callable: a step, from 1 on -> its images (B, M, M) uint8, on the device, and their labels (B,), on the CPU.
+    """Callable: a step, from 1 on -> its images (B, M, M) uint8 and their labels (B,), on the device.
 
     B is a process's share of the batch.
 
@@ -57,15 +58,15 @@ class Feed:
     def __init__(self, config: TrainConfig, dataset: Dataset, where: Residency, processes: Processes = ALONE) -> None:
         self.config, self.device, self.processes = config, torch.device(config.device), processes
         self._images = dataset.images
-        self._labels = torch.from_numpy(dataset.labels)
+        self._labels = torch.from_numpy(dataset.labels).to(self.device)
         self._held = _held(dataset.images, self.device) if where.is_held else None
         self._reader = ThreadPoolExecutor(1, "images")
         self._ahead: tuple[int, Future[Tensor]] | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        rows = torch.from_numpy(self._rows(step))
+        rows = to_device(torch.from_numpy(self._rows(step)), self.device)
         if self._held is not None:
-            return self._held[rows.to(self.device)], self._labels[rows]
+            return self._held[rows], self._labels[rows]
         known = self._ahead is not None and self._ahead[0] == step
         images = self._ahead[1] if self._ahead and known else self._reader.submit(self._read, step)
         self._ahead = step + 1, self._reader.submit(self._read, step + 1)
@@ -78,9 +79,7 @@ class Feed:
 
     def _read(self, step: int) -> Tensor:
         images = torch.from_numpy(self._images[self._rows(step)])  # these rows alone are read and copied
-        if self.device.type == "cuda":  # from pinned memory, nothing waits for the copy
-            return images.pin_memory().to(self.device, non_blocking=True)
-        return images.to(self.device)
+        return to_device(images, self.device)
 
 
 def _held(images: "NDArray[np.uint8]", device: torch.device) -> Tensor:

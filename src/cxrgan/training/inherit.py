@@ -35,18 +35,18 @@ def inherit(folder: RunFolder, config: TrainConfig, source: RunFolder, ancestor:
     info = source.read_info()
     was, checkpoint = info.config, source.checkpoint(ancestor.step)
     players = new_players(config, torch.device("cpu"))
-    grows = was.model != config.model
+    grows, same_size = was.model != config.model, was.model.image_size == config.model.image_size
     for name, network in players.networks.items():
         of = name if name != "average" or was.ema_halflife else "generator"
-        if not grows:
+        is_judge = name == "discriminator"
+        if not grows or (same_size and not is_judge):
             load_network(checkpoint, of, network)
             continue
-        is_judge = name == "discriminator"
         with torch.device("meta"):
             small = (build_discriminator if is_judge else build_generator)(was.model)
         load_network(checkpoint, of, small)
         if is_judge:
-            grow_discriminator(network, small, was.model)
+            grow_discriminator(network, small, config.model, was.model)
         else:
             labels = seed_labels(list(info.classes.values()), range(NUM_MEASURED))
             grow_generator(network, small, was.model, seed_latents(was.model, range(NUM_MEASURED), labels))

@@ -76,6 +76,8 @@ def start(
     folder, config = RunFolder(path), resolved(config, dataset)
     classes = class_counts(dataset) if config.conditional else {}
     source = RunFolder(start_from) if start_from else None
+    if config.learning_layers and not source:
+        raise UserError("with --learning-layers, deep layers stay as they are; say with --start-from whose they are")
     ancestor = ancestor_of(source, config, classes) if source else None
     folder.create(
         RunInfo(
@@ -134,8 +136,12 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
 def settled(config: TrainConfig) -> TrainConfig:
     """`config` with every automatic choice made for this machine; UserError if it lacks the requested device."""
     device = choose_device(config.device)
+    if device == "mps":
+        note("On mps: no bf16, no torch.compile, no CUDA graphs, no several processes; nothing was tried there")
     if config.compile and not can_compile(device):
-        warn("torch.compile needs a C++ compiler (on a GPU: Triton), and none was found; continuing without it")
+        needs = "has not been tried on mps" if device == "mps" else "needs a C++ compiler (on a GPU: Triton)"
+        found = "" if device == "mps" else ", and none was found"
+        warn(f"torch.compile {needs}{found}; continuing without it")
         config = replace(config, compile=False)
     return replace(config, device=device, precision=choose_precision(config.precision, device))
 
@@ -536,7 +542,7 @@ def _stop_requests(processes: Processes) -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def _told_what_is_left(folder: RunFolder) -> Iterator[None]:
-    """Errors of the disk, and of a process that died, say from where the run can go on, and how."""
+    """Errors of the disk, of a full GPU, and of a process that died, say from where the run can go on, and how."""
 
     def kept() -> str:
         steps = folder.steps()
@@ -547,6 +553,11 @@ def _told_what_is_left(folder: RunFolder) -> Iterator[None]:
         yield
     except PeerLost as error:
         raise PeerLost(f"{error}; {kept()}; continue with: torchrun ... -m -- {again}") from error
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"the GPU's memory is full: {str(error).splitlines()[0]}; {kept()}; close other programs on it, or start "
+            "anew with a smaller --batch-size, or with smaller networks (--ngf, --ndf)"
+        ) from error
     except OSError as error:
         raise RunError(
             f"cannot write to {folder.path}: {error.strerror or error}; {kept()}; make room or fix the "

@@ -8,20 +8,25 @@ and products run in bf16 where the hardware has it.
 import contextlib
 import copy
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cxrgan.generation.latents import with_classes
 from cxrgan.images import to_float
+from cxrgan.models import stable
 from cxrgan.models.build import build_discriminator, build_generator
 from cxrgan.models.dcgan import initialise
+from cxrgan.models.judge import Judge
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.schedule import rates
 from cxrgan.training.augment import augment
 from cxrgan.training.distributed import ALONE, Processes, share_batch_norm
+from cxrgan.training.draws import FAKE, FAKE_OF_G, REAL, REAL_OF_G, Batch, draw, weights_random
+from cxrgan.training.graphs import CudaRecorder, Graphs, can_record
 from cxrgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 
 LOSSES = ("loss_d", "loss_g", "d_real", "d_fake", "margin", "grad_d", "grad_g")
@@ -39,7 +44,7 @@ class Players:
     """All that training changes."""
 
     generator: nn.Module
-    discriminator: nn.Module
+    discriminator: Judge
     average: nn.Module | None
     """Moving average of the generator, where the recipe has one."""
     optimizer_g: torch.optim.Adam
@@ -53,6 +58,12 @@ class Players:
     @property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"optimizer_g": self.optimizer_g, "optimizer_d": self.optimizer_d}
+
+    def tensors(self) -> list[Tensor]:
+        """All that a step changes, where it lies in memory."""
+        networks = [value for network in self.networks.values() for value in network.state_dict().values()]
+        states = [state for optimizer in self.optimizers.values() for state in optimizer.state.values()]
+        return [*networks, *(value for state in states for value in state.values())]
 
     @property
     def sampler(self) -> nn.Module:
@@ -68,14 +79,34 @@ def new_players(config: TrainConfig, device: torch.device, processes: Processes 
     initialise(discriminator, random)
     for network in (generator, discriminator):
         share_batch_norm(network, processes)
+    if config.learning_layers:
+        assert isinstance(generator, stable.Generator)
+        generator.keep_deep_layers(config.learning_layers)
     generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     discriminator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def adam(network: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(network.parameters(), fused=True)  # each step sets its rates
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if device.type != "cuda":
+            return torch.optim.Adam(learning, fused=True)  # each step sets its rates
+        rate = torch.zeros((), device=device)  # a tensor, which a CUDA graph reads anew each time
+        optimizer = torch.optim.Adam(learning, rate, fused=True, capturable=True)
+        optimizer._warned_capturable_if_run_uncaptured = True  # it is meant, now and then
+        return optimizer
 
     average = copy.deepcopy(generator).requires_grad_(False).eval() if config.ema_halflife else None
     return Players(generator, discriminator, average, adam(generator), adam(discriminator))
+
+
+class Judged(NamedTuple):
+    """What came of D's turn."""
+
+    loss: Tensor
+    real: Tensor
+    fake: Tensor
+    """D's logits (B,) of both, before it learnt."""
+    penalties: tuple[Tensor, Tensor]
+    """R1 and R2, or NaN."""
 
 
 class Step:
@@ -99,6 +130,9 @@ class Step:
         if config.compile:
             self.generator = torch.compile(players.generator, dynamic=False)  # type: ignore[assignment]
             self.discriminator = torch.compile(players.discriminator, dynamic=False)  # type: ignore[assignment]
+        self._play: Callable[[Batch], Tensor] = self.play
+        if can_record(config, device, processes):
+            self._play = Graphs(self.play, players.tensors, CudaRecorder())
 
     def __call__(self, number: int, real: Tensor, labels: Tensor) -> Tensor:
         """Train step `number` on real images (B, M, M) uint8 of classes (B,) -> the values of `LOGGED`, (9,).
@@ -106,81 +140,130 @@ class Step:
         As many fakes are made, of the same classes; latents and augmentation follow from the seed and the number.
         With several processes each has its share of the batch, B / size images, and all come to the same values.
         """
-        config, players, processes = self.config, self.players, self.processes
-        random, now = step_random(config, number), rates(config, number, self.num_steps)
-        for optimizer in players.optimizers.values():
-            optimizer.param_groups[0].update(lr=now.lr, betas=(config.beta1, now.beta2))
-        labels = labels.to(self.device) if config.model.num_classes else torch.zeros_like(labels).to(self.device)
-        num = len(real) * processes.size
-        latents = torch.randn(num, *config.model.latent_shape, generator=random)
-        latents = processes.share(latents).to(self.device)
-        images = to_float(real).unsqueeze(1).expand(-1, config.model.channels, -1, -1)
-
-        with self._autocast():
-            fakes = self.generator(with_classes(latents, labels, config.model.num_classes))
-        seen_real, seen_fake = self._view(images, random), self._view(fakes.detach(), random)
-        logits_real, logits_fake = (self._judge(self.discriminator, x, labels) for x in (seen_real, seen_fake))
-        loss_d = discriminator_loss(real=logits_real, fake=logits_fake, kind=config.loss)
-        players.optimizer_d.zero_grad()
-        loss_d.backward()
-        penalties = self._penalise(number, now.gradient_penalty, seen_real, seen_fake, labels)
-        processes.average(gradients(players.discriminator))
-        players.optimizer_d.step()
-
-        players.discriminator.requires_grad_(False)
-        against_fake = self._judge(self.discriminator, self._view(fakes, random), labels)
-        against_real = logits_real.detach()
-        if config.loss == "relativistic":  # by D as it is now, of new views: what G's own images are judged by
-            against_real = self._judge(self.discriminator, self._view(images, random), labels)
-        loss_g = generator_loss(fake=against_fake, real=against_real, kind=config.loss)
-        players.optimizer_g.zero_grad()
-        loss_g.backward()
-        processes.average(gradients(players.generator))
-        players.optimizer_g.step()
-        players.discriminator.requires_grad_(True)
-
+        config, players = self.config, self.players
+        logged = self._play(self.begin(number, real, labels))
         if players.average is not None:
+            now = rates(config, number, self.num_steps)
             halflife = min(now.ema_halflife, EMA_WARMUP * number * config.batch_size)
             decay = 0.5 ** (config.batch_size / halflife)
             update_average(players.average, players.generator, decay)
-        real_, fake_ = logits_real.detach(), logits_fake.detach()
-        scores = [real_.sigmoid().mean(), fake_.sigmoid().mean(), (real_ - fake_).mean()]
-        norms = [gradient_norm(players.discriminator), gradient_norm(players.generator)]
-        logged = torch.stack([loss_d.detach(), loss_g.detach(), *scores, *norms, *penalties])
-        processes.average([logged])
         return logged
 
-    def _judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def begin(self, number: int, real: Tensor, labels: Tensor) -> Batch:
+        """What the turns of step `number` are given, on the device; the optimisers get the step's rates."""
+        config, device = self.config, self.device
+        now = rates(config, number, self.num_steps)
+        for optimizer in self.players.optimizers.values():
+            _set_rates(optimizer.param_groups[0], now.lr, (config.beta1, now.beta2))
+        labels = (labels if config.model.num_classes else torch.zeros_like(labels)).to(device)
+        images = to_float(real).unsqueeze(1).expand(-1, config.model.channels, -1, -1)
+        draws = draw(config, number, len(real) * self.processes.size, self.augment, device, self.processes)
+        penalty = None
+        if config.gradient_penalty and number % config.penalty_every == 0:
+            penalty = torch.full((), now.gradient_penalty / 2 * config.penalty_every, device=device)
+        return Batch(images, labels, *draws, penalty)
+
+    def play(self, batch: Batch) -> Tensor:
+        """Both turns -> the values of `LOGGED`."""
+        players = self.players
+        fakes = self.make_fakes(batch)
+        judged = self.discriminator_turn(batch, fakes)
+        loss_g = self.generator_turn(batch, fakes, judged.real)
+        scores = [judged.real.sigmoid().mean(), judged.fake.sigmoid().mean(), (judged.real - judged.fake).mean()]
+        norms = [gradient_norm(players.discriminator), gradient_norm(players.generator)]
+        logged = torch.stack([judged.loss, loss_g, *scores, *norms, *judged.penalties])
+        self.processes.average([logged])
+        return logged
+
+    def make_fakes(self, batch: Batch) -> Tensor:
+        """G's images of the batch's latents and classes: (B, C, M, M)."""
+        with self._autocast():
+            fakes: Tensor = self.generator(with_classes(batch.latents, batch.labels, self.config.model.num_classes))
+        return fakes
+
+    def discriminator_turn(self, batch: Batch, fakes: Tensor) -> Judged:
+        """D learns to tell the batch's images from fakes (B, C, M, M); whoever made these learns nothing."""
+        players = self.players
+        seen_real, seen_fake = self._view(batch.images, batch, REAL), self._view(fakes.detach(), batch, FAKE)
+        logits_real, logits_fake = (self._judge(self.discriminator, x, batch.labels) for x in (seen_real, seen_fake))
+        loss = discriminator_loss(real=logits_real, fake=logits_fake, kind=self.config.loss)
+        players.optimizer_d.zero_grad()
+        loss.backward()
+        penalties = self._penalise(batch, seen_real, seen_fake)
+        self.processes.average(gradients(players.discriminator))
+        players.optimizer_d.step()
+        return Judged(loss.detach(), logits_real.detach(), logits_fake.detach(), penalties)
+
+    def generator_turn(self, batch: Batch, fakes: Tensor, against_real: Tensor) -> Tensor:
+        """G, whose images are the fakes (B, C, M, M), learns to pass them off as real on D as it is -> its loss.
+
+        `against_real` are D's logits (B,) of the real images from its own turn.
+        """
+        players = self.players
+        players.optimizer_g.zero_grad()
+        with _unchanged(players.discriminator):
+            loss = self._loss_g(batch, fakes, against_real)
+            loss.backward()
+        self.processes.average(gradients(players.generator))
+        players.optimizer_g.step()
+        return loss.detach()
+
+    def _loss_g(self, batch: Batch, fakes: Tensor, against_real: Tensor) -> Tensor:
+        against_fake = self._judge(self.discriminator, self._view(fakes, batch, FAKE_OF_G), batch.labels)
+        if self.config.loss == "relativistic":  # by D as it is now, of new views: what G's own images are judged by
+            against_real = self._judge(self.discriminator, self._view(batch.images, batch, REAL_OF_G), batch.labels)
+        return generator_loss(fake=against_fake, real=against_real, kind=self.config.loss)
+
+    def _judge(self, discriminator: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """D's logits (B,) float32 of images (B, C, M, M) as those of their classes (B,)."""
         with self._autocast():
-            logits: Tensor = discriminator(images)
+            logits = discriminator(images)
         return logits.float().gather(1, labels[:, None]).squeeze(1)
 
-    def _view(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """What D sees of images (B, C, M, M)."""
-        if self.augment:
-            images = augment(images.float(), self.augment, random, self.processes)
+    def _view(self, images: Tensor, batch: Batch, which: int) -> Tensor:
+        """What D sees of images (B, C, M, M) in one of the step's views."""
+        if batch.views is not None:
+            images = augment(images.float(), batch.views[which])
         return images.contiguous(memory_format=torch.channels_last)
 
-    def _penalise(self, number: int, gamma: float, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Add gamma / 2 times the gradient of R1 and R2 to D's, where it is their turn; both values, or NaN."""
-        config = self.config
-        if not config.gradient_penalty or number % config.penalty_every:
-            nothing = torch.tensor(math.nan, device=self.device)
+    def _penalise(self, batch: Batch, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the gradient of R1 and R2 to D's, where it is their turn; both values, or NaN."""
+        if batch.penalty is None:
+            nothing = torch.full((), math.nan, device=self.device)
             return nothing, nothing
-        some = slice(config.penalty_images // self.processes.size)
+        some = slice(self.config.penalty_images // self.processes.size)
 
-        def judge(images: Tensor) -> Tensor:  # a compiled network has no second derivative
-            return self._judge(self.players.discriminator, images, labels[some])
+        discriminator = self.players.discriminator  # a compiled one has no second derivative
 
-        r1, r2 = gradient_penalty(judge, real[some]), gradient_penalty(judge, fake[some])
-        (gamma / 2 * config.penalty_every * (r1 + r2)).backward()
+        def judge(seen: Tensor) -> Tensor:
+            return self._judge(discriminator.judge, seen, batch.labels[some])
+
+        r1, r2 = (gradient_penalty(judge, discriminator.see(images[some])) for images in (real, fake))
+        (batch.penalty * (r1 + r2)).backward()
         return r1.detach(), r2.detach()
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.config.precision != "bf16":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+@contextlib.contextmanager
+def _unchanged(network: nn.Module) -> Iterator[None]:
+    """Within, no gradient of a network's weights is computed."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def _set_rates(group: dict[str, Any], lr: float, betas: tuple[float, float]) -> None:
+    group["betas"] = betas
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)  # nothing waits, and it stays where it is
+    else:
+        group["lr"] = lr
 
 
 @torch.no_grad()
@@ -202,17 +285,3 @@ def gradient_norm(network: nn.Module) -> Tensor:
 def gradients(network: nn.Module) -> list[Tensor]:
     """Those that a network's parameters have."""
     return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-
-
-def step_random(config: TrainConfig, number: int) -> torch.Generator:
-    """The random numbers of a training step, decided by the seed and the step's number alone."""
-    return _generator(np.random.SeedSequence([config.seed, number]))
-
-
-def weights_random(config: TrainConfig) -> torch.Generator:
-    """The random numbers of the first weights: not those of a step, nor those that are the latent of the same seed."""
-    return _generator(np.random.SeedSequence([config.seed], spawn_key=(0,)))
-
-
-def _generator(sequence: np.random.SeedSequence) -> torch.Generator:
-    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
