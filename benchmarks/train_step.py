@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.cost import product_rate
+from benchmarks.cost import product_rates
 from cxrgan.data.dataset import batch_indices
 from cxrgan.data.phantom import CLASSES, phantom
 from cxrgan.device import Precision, choose_precision
@@ -209,7 +209,7 @@ def main() -> None:
     arguments = parser.parse_args()
     precision = choose_precision(arguments.precision, "cpu")
     isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "not capped")
-    rates = {"fp32": product_rate(torch.float32, "cpu"), "bf16": product_rate(torch.bfloat16, "cpu")}
+    rates = product_rates(precision, "cpu")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, instructions {isa}")
     print(", ".join(f"a large {name} product {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items()))
     with tempfile.TemporaryDirectory() as name:

@@ -1,17 +1,26 @@
-"""The DCGAN's 4 x 4, stride 2 convolution and its transpose as one matrix product each.
+"""The DCGAN's 4 x 4, stride 2 convolution and its transpose, computed on a CPU in the way that is fastest there.
 
-oneDNN's bfloat16 convolutions fall far below the speed of a CPU's matrix product where channels are many and
-pixels few (`benchmarks/train_step.py`); there these layers gather the patches and multiply. Elsewhere they are
-`nn.Conv2d` and `nn.ConvTranspose2d`, whose parameters they share.
+- In bfloat16, where channels are many and pixels few, oneDNN's convolutions fall far below the speed of a matrix
+  product: these layers gather the patches and multiply.
+- In float32, training takes `winograd`'s nine products for sixteen. What no gradient is asked of, such as samples,
+  keeps the plain convolution, and with it its values.
+- Elsewhere they are `nn.Conv2d` and `nn.ConvTranspose2d`, whose parameters they share.
+
+Which way is a rule and not a timing, since two runs of one seed are to have the same bits. `benchmarks/convolution.py`
+times the ways on a machine.
 """
 
+from collections.abc import Sequence
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MIN_CHANNELS = 256  # from this width on, on both sides, the product beats the convolution
+from cxrgan.models import winograd
+
+MIN_CHANNELS = 256  # from this width on, on both sides, the product beats the convolution in bfloat16
+MIN_CHANNELS_WINOGRAD = 128  # and Winograd's in float32
 
 
 class Halve(nn.Conv2d):
@@ -21,7 +30,11 @@ class Halve(nn.Conv2d):
         super().__init__(width_in, width_out, 4, stride=2, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return halve(x, self.weight) if _multiply(x, self.weight) else super().forward(x)
+        if _multiplies(x, self.weight):
+            return halve(x, self.weight)
+        if _tiles(x, self.weight, [side // 2 for side in x.shape[2:]]):
+            return winograd.halve(x, self.weight)
+        return super().forward(x)
 
 
 class Double(nn.ConvTranspose2d):
@@ -31,7 +44,11 @@ class Double(nn.ConvTranspose2d):
         super().__init__(width_in, width_out, 4, stride=2, padding=1, bias=False)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return double(x, self.weight) if _multiply(x, self.weight) else super().forward(x, output_size)
+        if _multiplies(x, self.weight):
+            return double(x, self.weight)
+        if _tiles(x, self.weight, x.shape[2:]):
+            return winograd.double(x, self.weight)
+        return super().forward(x, output_size)
 
 
 def halve(x: Tensor, weight: Tensor) -> Tensor:
@@ -48,9 +65,19 @@ def double(x: Tensor, weight: Tensor) -> Tensor:
     return y.permute(0, 3, 1, 2)
 
 
-def _multiply(x: Tensor, weight: Tensor) -> bool:
-    low_precision = torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
-    return x.device.type == "cpu" and low_precision and min(weight.shape[:2]) >= MIN_CHANNELS
+def _multiplies(x: Tensor, weight: Tensor) -> bool:
+    return x.device.type == "cpu" and _low_precision(x) and min(weight.shape[:2]) >= MIN_CHANNELS
+
+
+def _tiles(x: Tensor, weight: Tensor, sides: Sequence[int]) -> bool:
+    """Whether Winograd's way is taken to or from images of these sides, the smaller ones."""
+    learning = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    fits = min(weight.shape[:2]) >= MIN_CHANNELS_WINOGRAD and all(side % 2 == 0 for side in sides)
+    return x.device.type == "cpu" and not _low_precision(x) and learning and fits
+
+
+def _low_precision(x: Tensor) -> bool:
+    return torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
 
 
 class _Gather(torch.autograd.Function):
