@@ -1,6 +1,7 @@
 """Where a run computes, in which precision, and how exactly: chosen for the machine unless it is told."""
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -103,6 +104,23 @@ def peak_memory(device: Device) -> int:
         return 0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return 0 if device == "mps" else most if sys.platform == "darwin" else 1024 * most
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """From now on, memory that this process frees stays its own for the next use, as PyTorch keeps a GPU's.
+
+    glibc gives large blocks back to the kernel at once, which clears them page by page when they are next asked for:
+    a sixth of a training step's time at 128 pixels. Elsewhere than in glibc nothing changes.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)  # all memory from one heap,
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # whose end is not cut off
 
 
 def _of_machine() -> list[int]:

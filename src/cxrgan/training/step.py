@@ -1,8 +1,8 @@
 """One step of the game: the discriminator learns from real and fake, then the generator from the discriminator.
 
 With a DCGAN recipe the mathematics is the tutorial's. What is faster is how: the discriminator's weights get no
-gradient in the generator's turn, nothing waits for a number to reach the CPU, Adam is fused, memory is channels-last,
-and products run in bf16 where the hardware has it.
+gradient in the generator's turn, nothing waits for a number to reach the CPU, Adam is fused, memory is channels-last
+and stays the process's own, and products run in bf16 where the hardware has it, elsewhere there are fewer of them.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cxrgan.device import keep_freed_memory
 from cxrgan.generation.latents import with_classes
 from cxrgan.images import to_float
 from cxrgan.models import stable
@@ -123,6 +124,7 @@ class Step:
         """`num_steps` is the length of the run, over which scheduled settings change; `processes` those who train."""
         self.config, self.players, self.device, self.num_steps = config, players, device, num_steps
         self.processes = processes
+        keep_freed_memory()
         self.augment = config.augment
         """Probability of each augmentation; the loop may adapt it."""
         self.generator: nn.Module = players.generator
