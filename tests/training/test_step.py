@@ -12,6 +12,7 @@ from benchmarks.train_step import PlainLoop
 from cxrgan.device import can_compile
 from cxrgan.generation.latents import seed_latents
 from cxrgan.images import to_float
+from cxrgan.models import convolution
 from cxrgan.models.config import ModelConfig
 from cxrgan.recipes.config import TrainConfig
 from cxrgan.recipes.named import FAST_64
@@ -22,8 +23,11 @@ CPU = torch.device("cpu")
 NO_LABELS = torch.zeros(8, dtype=torch.int64)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_fast_fp32_step_equals_the_tutorials(channels: int) -> None:
+@pytest.mark.parametrize(("channels", "least_width"), [(1, 128), (3, 128), (3, 1)])
+def test_a_fast_fp32_step_equals_the_tutorials(
+    channels: int, least_width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "MIN_CHANNELS_WINOGRAD", least_width)
     model = ModelConfig(image_size=32, channels=channels, latent_channels=16, ngf=8, ndf=8)
     config = replace(TINY, model=model, batch_size=16)
     players, plain = new_players(config, CPU), PlainLoop(config)
