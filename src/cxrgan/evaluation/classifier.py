@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrgan.data.dataset import batch_indices
-from cxrgan.device import Device, Precision, choose_device, choose_precision
+from cxrgan.device import Device, Precision, choose_device, choose_precision, keep_freed_memory
 from cxrgan.images import to_float
 from cxrgan.training.augment import augment, draw_alterations
 
@@ -89,6 +89,7 @@ def fit(data: Examples, num_classes: int, config: ClassifierConfig, seed: int) -
     `seed` decides its first weights, the order of the images and their augmentation (`training.augment`).
     """
     device = torch.device(choose_device(config.device))
+    keep_freed_memory()
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         network = Classifier(data.images.shape[1], num_classes)
