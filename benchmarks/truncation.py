@@ -1,12 +1,11 @@
-"""What truncation costs and brings: precision and recall of a shipped generator's images over psi, as table and plot.
+"""What truncation costs and brings: precision and recall of the shipped generators' images over psi, by both rulers.
 
     python benchmarks/truncation.py --num 1500 --out docs/truncation.png
 
-Real images are the shipped features that the generators were trained on (kermany-64, kermany-128).
+Real images are the shipped features that the generators were trained on (kermany-64, kermany-128, kermany-256).
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,17 @@ from matplotlib.figure import Figure
 
 from cxrgan.evaluation.features import compute
 from cxrgan.evaluation.metrics import ManifoldMetrics, frechet_distance, manifold_metrics
+from cxrgan.evaluation.rulers import DomainName
 from cxrgan.evaluation.rulers.domain import load_domain
 from cxrgan.generation.generator import load_generator
 from cxrgan.generation.shipped import GENERATORS, read_reference
 
 PSI = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+RULERS: tuple[DomainName, ...] = ("cxr-domain-v1", "cxr-domain-v2")
+COLOURS = dict(zip(GENERATORS, ("#1d4ed8", "#c2410c", "#15803d"), strict=True))
+
+Curves = dict[DomainName, list[ManifoldMetrics]]
+"""For each psi, by each ruler."""
 
 
 def main() -> None:
@@ -31,36 +36,41 @@ def main() -> None:
         plot(curves, asked.out)
 
 
-def measure(name: str, num: int) -> list[ManifoldMetrics]:
+def measure(name: str, num: int) -> Curves:
     """A row for each psi, printed as Markdown."""
-    generator, domain = load_generator(name), load_domain()
-    real = read_reference(name.replace("cxr", "kermany")).features[domain.sha256]["features"]
-    print(f"\n| {name}, truncation | Frechet distance ({domain.name}) | precision | recall | density | coverage | s |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    found = []
+    generator, reference = load_generator(name), read_reference(name.replace("cxr", "kermany"))
+    networks = {ruler: load_domain(ruler) for ruler in RULERS}
+    found: Curves = {ruler: [] for ruler in RULERS}
+    print(
+        f"\n| {name}, truncation | " + " | ".join(f"{ruler}: distance | precision | recall" for ruler in RULERS) + " |"
+    )
+    print("| ---: " * 7 + "|")
     for psi in PSI:
-        since = time.monotonic()
-        images = np.asarray(generator.sample(num, truncation=psi))
-        fake = compute(domain, images)[domain.main_tap]
-        row = manifold_metrics(real=real, fake=fake)
-        distance = frechet_distance(real=real, fake=fake)
-        values = " | ".join(f"{value:.2f}" for value in (row.precision, row.recall, row.density, row.coverage))
-        print(f"| {psi:g} | {distance:.1f} | {values} | {time.monotonic() - since:.0f} |", flush=True)
-        found.append(row)
+        images, cells = np.asarray(generator.sample(num, truncation=psi)), []
+        for ruler, network in networks.items():
+            real, fake = reference.features[network.sha256]["features"], compute(network, images)[network.main_tap]
+            row = manifold_metrics(real=real, fake=fake)
+            found[ruler].append(row)
+            cells.append(f"{frechet_distance(real=real, fake=fake):.1f} | {row.precision:.2f} | {row.recall:.2f}")
+        print(f"| {psi:g} | {' | '.join(cells)} |", flush=True)
     return found
 
 
-def plot(curves: dict[str, list[ManifoldMetrics]], path: Path) -> None:
-    """Precision against recall, a curve a generator."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for (name, rows), colour in zip(curves.items(), ("#1d4ed8", "#c2410c"), strict=True):
-        axes.plot([row.recall for row in rows], [row.precision for row in rows], "o-", color=colour, label=name)
-        for psi, row in zip(PSI, rows, strict=True):
-            axes.annotate(f"{psi:g}", (row.recall, row.precision), (5, 4), textcoords="offset points", fontsize=8)
-    axes.set_xlabel("recall: share of the real variety")
-    axes.set_ylabel("precision: share that looks real")
-    axes.legend()
+def plot(curves: dict[str, Curves], path: Path) -> None:
+    """Precision against recall, a panel a ruler and a curve a generator."""
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    panels = figure.subplots(1, len(RULERS), sharex=True, sharey=True)
+    for axes, ruler in zip(panels, RULERS, strict=True):
+        for name, found in curves.items():
+            rows = found[ruler]
+            recall, precision = [row.recall for row in rows], [row.precision for row in rows]
+            axes.plot(recall, precision, "o-", color=COLOURS[name], label=name)
+            for psi, *place in zip(PSI, recall, precision, strict=True):
+                axes.annotate(f"{psi:g}", place, (5, 4), textcoords="offset points", fontsize=8)
+        axes.set_title(f"by {ruler}")
+        axes.set_xlabel("recall: share of the real variety")
+    panels[0].set_ylabel("precision: share that looks real")
+    panels[0].legend()
     figure.savefig(path, dpi=110)
 
 
