@@ -73,7 +73,8 @@ async function look() {
     if (answer.ok) {
       const url = URL.createObjectURL(await answer.blob()), before = image.src;
       image.src = url;
-      await image.decode().catch(() => {});
+      // shown before the next is asked for; a browser that is short of time may never say so
+      await Promise.race([image.decode().catch(() => {}), new Promise(done => setTimeout(done, 1000))]);
       if (before.startsWith("blob:")) URL.revokeObjectURL(before);
       stage.querySelector(".save").href = wanted;
     } else if (answer.status === 503) {
