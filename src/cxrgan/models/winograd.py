@@ -7,7 +7,7 @@ taps and stride 1. Two neighbouring outputs of such taps (g0, g1) on (x0, x1, x2
 
 so a tile of 2 x 2 outputs takes nine instead of sixteen: F(2 x 2, 2 x 2) of Lavin and Gray 2016 ("Fast Algorithms for
 Convolutional Neural Networks"). Only sums and differences surround the products, so float32 stays as exact as a plain
-convolution (`tests/models/test_convolution.py`). Images have even sides, as the tiles cover them by twos.
+convolution (`tests/models/test_convolution.py`). The tiles cover the smaller image, whose sides must be even.
 
 Layer, transpose and the gradient of the taps are the three partial derivatives of one trilinear form
 <halve(x, taps), y>; so each has the other two as its gradients, to any order.
@@ -75,7 +75,7 @@ class _Double(torch.autograd.Function):
 
 
 class _Weigh(torch.autograd.Function):
-    """x (N, 4H, 4W, C) and y (N, 2H, 2W, O) -> what the taps are multiplied by in the form (9, O, 4 C)."""
+    """x (N, 4H, 4W, C) and y (N, 2H, 2W, O) -> the gradient of <halve(x, taps), y> by the taps (9, O, 4 C)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
