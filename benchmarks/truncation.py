@@ -19,6 +19,7 @@ from cxrgan.generation.generator import load_generator
 from cxrgan.generation.shipped import GENERATORS, read_reference
 
 PSI = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+NAMED = (0.5, 1.0, 1.2)  # in the plot
 RULERS: tuple[DomainName, ...] = ("cxr-domain-v1", "cxr-domain-v2")
 COLOURS = dict(zip(GENERATORS, ("#1d4ed8", "#c2410c", "#15803d"), strict=True))
 
@@ -66,7 +67,8 @@ def plot(curves: dict[str, Curves], path: Path) -> None:
             recall, precision = [row.recall for row in rows], [row.precision for row in rows]
             axes.plot(recall, precision, "o-", color=COLOURS[name], label=name)
             for psi, *place in zip(PSI, recall, precision, strict=True):
-                axes.annotate(f"{psi:g}", place, (5, 4), textcoords="offset points", fontsize=8)
+                if psi in NAMED:
+                    axes.annotate(f"{psi:g}", place, (5, 4), textcoords="offset points", fontsize=8)
         axes.set_title(f"by {ruler}")
         axes.set_xlabel("recall: share of the real variety")
     panels[0].set_ylabel("precision: share that looks real")

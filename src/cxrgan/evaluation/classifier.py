@@ -98,18 +98,18 @@ def fit(data: Examples, num_classes: int, config: ClassifierConfig, seed: int) -
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.lr, config.num_steps + 1, pct_start=0.05, cycle_momentum=False
     )
-    images, labels = torch.from_numpy(data.images).unsqueeze(1), torch.from_numpy(data.labels)
+    labels = torch.tensor(data.labels)
     weights = (len(data) / num_classes / labels.bincount(minlength=num_classes).clamp_min(1)).to(device)
     bf16 = choose_precision(config.precision, choose_device(config.device)) == "bf16"
     random = torch.Generator().manual_seed(seed)
     for step in range(config.num_steps):
         order = batch_indices(step, num_images=len(data), batch_size=config.batch_size, seed=seed)
-        rows = torch.from_numpy(order)
-        x = augment(to_float(images[rows].to(device)), draw_alterations(len(rows), 1.0, random).to(device))
+        images = torch.from_numpy(data.images[order]).unsqueeze(1)  # a copy: the dataset may be a file, to be read only
+        x = augment(to_float(images.to(device)), draw_alterations(len(order), 1.0, random).to(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = network(x.contiguous(memory_format=torch.channels_last))
         optimizer.zero_grad()
-        F.cross_entropy(logits, labels[rows].to(device), weights).backward()
+        F.cross_entropy(logits, labels[order].to(device), weights).backward()
         optimizer.step()
         schedule.step()
     return network.eval()
